@@ -1,0 +1,95 @@
+// swift-tools-version:6.1
+import PackageDescription
+
+// The layers, from the bottom up; `docs/architecture.md` has the table that a test holds against the imports.
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+
+let package = Package(
+  name: "peft-dist",
+  products: [.executable(name: "peft-dist", targets: ["peft-dist"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    // Layer 0: C faces and diagnostics.
+    .systemLibrary(
+      name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev", "openmpi-bin"])]),
+    .target(name: "COpenBLAS", linkerSettings: [.linkedLibrary("dl")]),
+    .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl"), .linkedLibrary("gomp")]),
+    .target(name: "CSentencePiece", linkerSettings: [.linkedLibrary("sentencepiece")]),
+    // Kernels are compiled with optimisation in debug builds too: a debug test must not take minutes.
+    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-fno-math-errno"])]),
+    .target(
+      name: "Diagnostics", dependencies: [.product(name: "Logging", package: "swift-log")],
+      swiftSettings: strict),
+    // Layer 1
+    .target(
+      name: "TensorCore", dependencies: ["CKernels", "COpenBLAS", "COneDNN", "Diagnostics"],
+      swiftSettings: strict),
+    .target(
+      name: "Collectives", dependencies: ["CMPI", "CKernels", "Diagnostics"], swiftSettings: strict),
+    .target(
+      name: "Tokenization", dependencies: ["CSentencePiece", "Diagnostics"], swiftSettings: strict),
+    // Layer 2
+    .target(
+      name: "Autograd", dependencies: ["TensorCore", "CKernels", "Diagnostics"], swiftSettings: strict),
+    .target(
+      name: "Checkpoints",
+      dependencies: [
+        "TensorCore", "Diagnostics", .product(name: "Crypto", package: "swift-crypto"),
+      ], swiftSettings: strict),
+    .target(
+      name: "Tasks", dependencies: ["TensorCore", "Tokenization", "Diagnostics"],
+      swiftSettings: strict),
+    // Layer 3
+    .target(
+      name: "NN", dependencies: ["Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
+      swiftSettings: strict),
+    // Layer 4
+    .target(
+      name: "Models", dependencies: ["NN", "Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
+      swiftSettings: strict),
+    .target(
+      name: "PEFTMethods",
+      dependencies: ["NN", "Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
+      swiftSettings: strict),
+    .target(
+      name: "Training",
+      dependencies: [
+        "NN", "Autograd", "TensorCore", "Checkpoints", "Tasks", "Tokenization", "Collectives",
+        "CKernels", "Diagnostics",
+      ], swiftSettings: strict),
+    // Layer 5
+    .executableTarget(
+      name: "peft-dist",
+      dependencies: [
+        "Models", "PEFTMethods", "Training", "NN", "Autograd", "TensorCore", "Checkpoints", "Tasks",
+        "Tokenization", "Collectives", "Diagnostics",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
+      ], swiftSettings: strict),
+    .executableTarget(
+      name: "mpi-selftest", dependencies: ["Collectives", "Diagnostics"], swiftSettings: strict),
+    // Tests: one target for each target that has something to test.
+    .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
+    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels"]),
+    .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "mpi-selftest"]),
+    .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
+    .testTarget(name: "AutogradTests", dependencies: ["Autograd", "TensorCore"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TensorCore"]),
+    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tokenization"]),
+    .testTarget(
+      name: "ModelsTests", dependencies: ["Models", "NN", "Autograd", "TensorCore", "Checkpoints"]),
+    .testTarget(
+      name: "PEFTMethodsTests",
+      dependencies: ["PEFTMethods", "Models", "NN", "Autograd", "TensorCore", "Checkpoints"]),
+    .testTarget(
+      name: "TrainingTests", dependencies: ["Training", "TensorCore", "Checkpoints", "NN"]),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: ["peft-dist", "mpi-selftest", "Checkpoints", "TensorCore"]),
+  ],
+  cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,58 @@
+import CKernels
+import TensorCore
+
+/// The label of a position that is no target.
+public let ignoredLabel: Int32 = -100
+
+extension Tape {
+  /// Sum over the targets of `-log softmax(scale * h headᵀ)[label]`, and the seed of the backward pass.
+  ///
+  /// The logits exist a tile of rows at a time: the gradient to h and head is computed with them, as nothing lies between
+  /// the loss and here. The gradient that flows back is that of `gradientScale * sum`.
+  /// Shapes: h `[n, D]`, head `[V, D]`, labels `[n]`, -100 ignored. Returns the plain sum, in Double.
+  public func linearCrossEntropy(
+    _ h: Variable, head: Variable, labels: [Int32], scale: Float, gradientScale: Float
+  ) -> Double {
+    let (width, columns) = (h.value.width, head.shape[0])
+    precondition(h.value.rows == labels.count, "cross-entropy: h \(h.shape), \(labels.count) labels")
+    let wanted = h.needsGradient || head.needsGradient
+    let tileRows = min(max(labels.count, 1), max(16, 2_097_152 / columns))
+    let logits = allocate([tileRows, columns])
+    let inputGradient = h.needsGradient ? allocate(h.shape) : nil
+    var sum = 0.0
+    for first in stride(from: 0, to: labels.count, by: tileRows) {
+      let rows = min(tileRows, labels.count - first)
+      let tile = h.value.rows(first..<first + rows)
+      multiply(
+        Matrix(tile), Matrix(head.value, transposed: true), into: Matrix(logits), m: rows, n: columns, k: width,
+        alpha: scale)
+      sum += labels.withUnsafeBufferPointer { labels in
+        guard let base = labels.baseAddress else { return 0 }
+        return k_cross_entropy(logits.pointer, base + first, rows, columns, wanted ? gradientScale : 0)
+      }
+      if let inputGradient {
+        multiply(
+          Matrix(logits), Matrix(head.value), into: Matrix(inputGradient.rows(first..<first + rows)), m: rows,
+          n: width, k: columns, alpha: scale)
+      }
+      if let slot = head.slot {
+        multiply(
+          Matrix(logits, transposed: true), Matrix(tile), into: Matrix(slot.accumulator(in: pool)), m: columns,
+          n: width, k: rows, alpha: scale, beta: 1)
+      }
+    }
+    if let inputGradient { h.slot?.add(inputGradient, in: pool) }
+    return sum
+  }
+
+  /// The same from logits `[n, V]` that exist already, for heads that a method adapts.
+  public func crossEntropy(_ logits: Variable, labels: [Int32], gradientScale: Float) -> Double {
+    precondition(logits.value.rows == labels.count, "cross-entropy: \(logits.shape), \(labels.count) labels")
+    let work = allocate(logits.shape)
+    work.copyElements(from: logits.value)
+    let sum = k_cross_entropy(
+      work.pointer, labels, labels.count, logits.value.width, logits.needsGradient ? gradientScale : 0)
+    logits.slot?.add(work, in: pool)
+    return sum
+  }
+}

@@ -1,0 +1,56 @@
+import CKernels
+import TensorCore
+
+public typealias Activation = activation_kind
+
+extension Tape {
+  /// `y = f(x)`.
+  public func activation(_ kind: Activation, _ x: Variable) -> Variable {
+    let value = allocate(x.shape)
+    k_activation(kind, x.value.pointer, value.pointer, value.count)
+    let output = result(value, of: x)
+    // relu's derivative can be read off its result, which the next projection keeps anyway.
+    let kept = kind == ACTIVATION_RELU ? value : x.value
+    let slot = x.slot
+    record(output) { [self] gradient in
+      let target = allocate(gradient.shape)
+      k_activation_backward(kind, gradient.pointer, kept.pointer, target.pointer, target.count)
+      slot?.add(target, in: pool)
+    }
+    return output
+  }
+
+  /// `y = f(gate) * x` (gated linear units, Shazeer 2020).
+  public func gated(_ kind: Activation, gate: Variable, _ x: Variable) -> Variable {
+    precondition(gate.shape == x.shape, "gated activation: \(gate.shape) and \(x.shape)")
+    let value = allocate(x.shape)
+    k_gated(kind, gate.value.pointer, x.value.pointer, value.pointer, value.count)
+    let output = result(value, of: gate, x)
+    record(output) { [self] gradient in
+      let (gateGradient, inputGradient) = (allocate(x.shape), allocate(x.shape))
+      k_gated_backward(
+        kind, gradient.pointer, gate.value.pointer, x.value.pointer, gateGradient.pointer, inputGradient.pointer,
+        gradient.count)
+      gate.slot?.add(gateGradient, in: pool)
+      x.slot?.add(inputGradient, in: pool)
+    }
+    return output
+  }
+
+  /// `y = factor * x`.
+  public func scaled(_ x: Variable, by factor: Float) -> Variable {
+    guard factor != 1 else { return x }
+    let value = allocate(x.shape)
+    value.copyElements(from: x.value)
+    k_scale(value.pointer, factor, value.count)
+    let output = result(value, of: x)
+    let slot = x.slot
+    record(output) { [self] gradient in
+      let target = allocate(gradient.shape)
+      target.copyElements(from: gradient)
+      k_scale(target.pointer, factor, target.count)
+      slot?.add(target, in: pool)
+    }
+    return output
+  }
+}

@@ -1,0 +1,51 @@
+/// Where the sequences of a leaf lie in an activation `[tokens, width]`: end to end, without padding.
+public struct PackedLayout: Sendable, Equatable {
+  /// First row of each sequence.
+  public let starts: [Int]
+  /// Rows of each sequence.
+  public let lengths: [Int]
+  /// What dropout masks are keyed by: the data-set index of each sequence's example.
+  public let examples: [UInt32]
+
+  public init(lengths: [Int], examples: [UInt32]) {
+    precondition(lengths.count == examples.count, "\(lengths.count) lengths for \(examples.count) examples")
+    var starts: [Int] = []
+    var next = 0
+    for length in lengths {
+      starts.append(next)
+      next += length
+    }
+    self.init(starts: starts, lengths: lengths, examples: examples)
+  }
+
+  /// Sequences with gaps between them, as in a key/value cache.
+  public init(starts: [Int], lengths: [Int], examples: [UInt32]) {
+    self.starts = starts
+    self.lengths = lengths
+    self.examples = examples
+  }
+
+  public var sequenceCount: Int { lengths.count }
+  public var tokenCount: Int { lengths.reduce(0, +) }
+  public var longest: Int { lengths.max() ?? 0 }
+
+  /// The same sequences, each `count` rows longer in front.
+  public func lengthened(by count: Int) -> PackedLayout {
+    PackedLayout(lengths: lengths.map { $0 + count }, examples: examples)
+  }
+
+  /// Example and position of every row, in row order: the key of dropout masks.
+  var rowKeys: (examples: [UInt32], positions: [UInt32]) {
+    var rowExamples: [UInt32] = []
+    var positions: [UInt32] = []
+    rowExamples.reserveCapacity(tokenCount)
+    positions.reserveCapacity(tokenCount)
+    for (example, length) in zip(examples, lengths) {
+      for position in 0..<length {
+        rowExamples.append(example)
+        positions.append(UInt32(position))
+      }
+    }
+    return (rowExamples, positions)
+  }
+}

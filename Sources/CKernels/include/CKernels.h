@@ -1,0 +1,130 @@
+// Hand-written SIMD kernels over row-major fp32 arrays.
+//
+// Every kernel is written once, over vectors of 16 floats, and compiled for AVX-512, AVX2 and plain x86-64;
+// `kernels_select` picks a set once per process, before any thread starts. A `reference_` twin in plain scalar C
+// stands for each kernel whose arithmetic is worth checking.
+//
+// Conventions: pointers need no alignment; unless a comment says otherwise inputs and outputs must not overlap.
+// Reductions run in one fixed order for a given shape, so a call gives the same bits each time it is made.
+#ifndef PEFT_DIST_CKERNELS_H
+#define PEFT_DIST_CKERNELS_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---------------------------------------------------------------------------------------------- dispatch
+typedef enum { KERNEL_SET_SCALAR = 0, KERNEL_SET_AVX2 = 1, KERNEL_SET_AVX512 = 2 } kernel_set;
+
+// The best set this CPU runs (CPUID and XGETBV).
+kernel_set kernels_best(void);
+// Chooses a set; 0 if done, -1 if this CPU cannot run it. Call before any other thread uses a kernel.
+int kernels_select(kernel_set set);
+kernel_set kernels_selected(void);
+// "scalar", "avx2" or "avx512".
+const char *kernels_name(kernel_set set);
+
+// ---------------------------------------------------------------------------------------------- elementwise
+typedef enum {
+  ACTIVATION_RELU = 0,
+  ACTIVATION_GELU_NEW = 1,  // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+  ACTIVATION_GELU = 2,      // 0.5 x (1 + erf(x / sqrt 2))
+  ACTIVATION_SILU = 3,      // x / (1 + exp(-x))
+  ACTIVATION_TANH = 4,
+} activation_kind;
+
+// y = f(x), [count]; y may be x.
+void k_activation(activation_kind kind, const float *x, float *y, long count);
+// dx = dy * f'(x); dx may be dy.
+void k_activation_backward(activation_kind kind, const float *dy, const float *x, float *dx, long count);
+// y = f(a) * b.
+void k_gated(activation_kind kind, const float *a, const float *b, float *y, long count);
+// da = dy * b * f'(a); db = dy * f(a).
+void k_gated_backward(activation_kind kind, const float *dy, const float *a, const float *b, float *da, float *db, long count);
+
+void k_add(const float *a, const float *b, float *y, long count);            // y = a + b; y may be a or b
+void k_multiply(const float *a, const float *b, float *y, long count);       // y = a * b; y may be a or b
+void k_accumulate(float *y, const float *x, float scale, long count);        // y += scale * x
+void k_scale(float *x, float scale, long count);                             // x *= scale
+void k_fill(float *x, float value, long count);
+void k_add_bias(float *y, const float *bias, long rows, long width);         // y[r, c] += bias[c]
+void k_column_sums(const float *x, float *sums, long rows, long width);      // sums[c] += sum over r of x[r, c], r ascending
+
+// ---------------------------------------------------------------------------------------------- reductions
+double k_sum_squares(const float *x, long count);                            // in double
+float k_max_abs(const float *x, long count);                                 // NaN if any entry is NaN
+int k_all_finite(const float *x, long count);                                // 1 or 0
+
+// ---------------------------------------------------------------------------------------------- norms
+// T5 layer norm (RMS norm): y = x * inverse_rms * weight, inverse_rms[r] = 1 / sqrt(mean(x[r]^2) + epsilon).
+// x, y [rows, width]; weight [width]; inverse_rms [rows], written.
+void k_rms_norm(const float *x, const float *weight, float *y, float *inverse_rms, long rows, long width, float epsilon);
+// dx (+)= gradient of the above; adds to dx if `accumulate`, else overwrites. dweight [width] += if not null; dx may be null.
+void k_rms_norm_backward(const float *dy, const float *x, const float *weight, const float *inverse_rms, float *dx,
+                         int accumulate, float *dweight, long rows, long width);
+
+// ---------------------------------------------------------------------------------------------- attention
+// One tile of scores: query rows first_row .. first_row+rows-1 (positions within the sequence, or within the
+// sequence plus cache) against keys 0 .. columns-1. s [rows, columns] with leading dimension ld holds q.k.
+// z[i, j] = scale * s[i, j] + bias[j - i], i the absolute query position; bias may be null and otherwise points at
+// the entry for offset 0 (negative indices are used). With `causal`, keys j > i count as minus infinity.
+// s becomes softmax(z) row by row, log_sum_exp[row] = log sum exp z.
+void k_softmax(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal, float scale,
+               float *log_sum_exp);
+// The same probabilities again from raw scores and the saved log_sum_exp: s = exp(z - log_sum_exp).
+void k_softmax_again(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal,
+                     float scale, const float *log_sum_exp);
+// dz[i, j] = p[i, j] * (dp[i, j] - delta[i]), written over dp. p, dp [rows, columns], both with leading dimension ld.
+void k_softmax_backward(const float *p, float *dp, const float *delta, long rows, long columns, long ld);
+// delta[i] = sum over c of a[i, c] * b[i, c]; a and b [rows, width] with leading dimensions lda, ldb.
+void k_row_dots(const float *a, const float *b, float *delta, long rows, long width, long lda, long ldb);
+// dbias[j - i] += dz[i, j]; dbias points at the entry for offset 0.
+void k_bias_gradient(const float *dz, long rows, long columns, long ld, long first_row, float *dbias);
+
+// ---------------------------------------------------------------------------------------------- loss
+// Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored.
+// Returns the sum of -log softmax(logits)[label] in double, rows ascending. If gradient_scale is not 0, logits become
+// gradient_scale * (softmax - onehot), zero in ignored rows.
+double k_cross_entropy(float *logits, const int32_t *labels, long rows, long columns, float gradient_scale);
+// Index of the largest entry, the lowest index among equals.
+long k_argmax(const float *x, long count);
+
+// ---------------------------------------------------------------------------------------------- random numbers
+// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four words from a counter of four
+// words and a key of two.
+void k_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4]);
+// y = x * keep / (1 - rate), keep one with probability 1 - rate; y may be x. Entry (r, c) looks at word c % 4 of
+// philox((c / 4, position[r], example[r], 0), key): below rate * 2^32 means dropped. [rows, width], leading dimension ld
+// for both. The mask belongs to (key, example, position, column), never to the row's place in the batch.
+void k_dropout(const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows, long width,
+               long ld, uint64_t key, float rate);
+
+// ---------------------------------------------------------------------------------------------- exact sums
+// sum[i] += round_to_even(x[i] * 2^shift) in 64-bit fixed point. Returns the largest |x[i]|: infinity or NaN if any
+// entry is not finite, and nothing is promised of `sum` then. The caller sees to it that nothing overflows:
+// entries with |x| * 2^shift >= 2^62 are added as zero, and the returned maximum tells.
+float k_fixed_point_add(int64_t *sum, const float *x, long count, int shift);
+// y[i] = (float)(sum[i] * 2^-shift), rounded once.
+void k_fixed_point_read(const int64_t *sum, float *y, long count, int shift);
+
+// ---------------------------------------------------------------------------------------------- optimizers
+// AdamW (Loshchilov & Hutter 2019, algorithm 2, as PyTorch computes it): p *= 1 - rate * decay;
+// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= rate / correction1 * m / (sqrt(v) / sqrt(correction2) + epsilon),
+// correction_k = 1 - beta_k^t.
+typedef struct {
+  float rate, beta1, beta2, epsilon, decay, correction1, correction2;
+} adamw_factors;
+void k_adamw(float *p, float *m, float *v, const float *g, long count, const adamw_factors *factors);
+
+// ---------------------------------------------------------------------------------------------- conversion
+void k_bf16_to_float(const uint16_t *x, float *y, long count);
+void k_fp16_to_float(const uint16_t *x, float *y, long count);
+void k_float_to_bf16(const float *x, uint16_t *y, long count);   // round to nearest even, NaN kept
+void k_float_to_fp16(const float *x, uint16_t *y, long count);   // round to nearest even, overflow to infinity
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,127 @@
+import CKernels
+import COneDNN
+import COpenBLAS
+import Diagnostics
+import Synchronization
+
+/// Which library multiplies matrices, and with which kernels.
+///
+/// The choice is made once per process, before the first product; ranks of one job make it together, because two kernel
+/// sets give two different sums. Both libraries run single-threaded: a leaf worker is one thread.
+public enum MatrixBackend: Sendable, Equatable {
+  /// OpenBLAS with the kernels of `coreType` (`OPENBLAS_CORETYPE`), nil for the library's own choice.
+  case openBLAS(coreType: String?)
+  case oneDNN
+
+  /// OpenBLAS with the widest kernels this CPU runs. Left alone, OpenBLAS 0.3.21 takes Haswell kernels, half as fast,
+  /// on AVX-512 CPUs it does not know.
+  public static func preferred(for set: kernel_set = kernels_best()) -> MatrixBackend {
+    switch set {
+    case KERNEL_SET_AVX512: .openBLAS(coreType: "SkylakeX")
+    case KERNEL_SET_AVX2: .openBLAS(coreType: "Haswell")
+    default: .openBLAS(coreType: nil)
+    }
+  }
+
+  private enum State {
+    case open
+    case chosen(MatrixBackend)
+  }
+  private static let state = Mutex(State.open)
+
+  /// Loads this backend; a later call with another one is an error, as sums would change in mid-run.
+  public func activate() throws {
+    try Self.state.withLock { state in
+      if case .chosen(let other) = state {
+        guard other == self else {
+          throw MatrixBackendError.alreadyChosen(chosen: "\(other)", wanted: "\(self)")
+        }
+        return
+      }
+      if case .openBLAS(let coreType) = self {
+        var message = [CChar](repeating: 0, count: 512)
+        guard openblas_load(coreType, &message, Int32(message.count)) == 0 else {
+          throw MatrixBackendError.cannotLoad(
+            reason: String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        }
+      }
+      state = .chosen(self)
+    }
+  }
+
+  /// The backend in use; the preferred one is activated if none was.
+  public static let active: MatrixBackend = {
+    if case .chosen(let backend) = state.withLock({ $0 }) { return backend }
+    do { try preferred().activate() } catch { preconditionFailure("\(error)") }
+    return preferred()
+  }()
+
+  /// Library and kernels, as they enter a run's numeric identity.
+  public static var identity: String {
+    switch active {
+    case .openBLAS:
+      "openblas/" + (openblas_core().map { String(cString: $0) } ?? "not loaded")
+    case .oneDNN: "onednn/" + String(cString: onednn_version())
+    }
+  }
+
+  /// To be called once on each thread that multiplies.
+  public static func prepareThread() {
+    if case .oneDNN = active { onednn_use_one_thread() }
+  }
+}
+
+public enum MatrixBackendError: DescribedError {
+  case cannotLoad(reason: String)
+  case alreadyChosen(chosen: String, wanted: String)
+
+  public var description: String {
+    switch self {
+    case .cannotLoad(let reason):
+      "cannot load OpenBLAS: \(reason); install it (Debian: apt-get install libopenblas-dev)"
+    case .alreadyChosen(let chosen, let wanted):
+      "matrix products already run on \(chosen); \(wanted) has to be chosen before the first one"
+    }
+  }
+}
+
+/// A matrix in memory: first element and distance between rows, in elements.
+public struct Matrix {
+  public let pointer: UnsafeMutablePointer<Float>
+  public let stride: Int
+  public let transposed: Bool
+
+  public init(_ pointer: UnsafeMutablePointer<Float>, stride: Int, transposed: Bool = false) {
+    self.pointer = pointer
+    self.stride = stride
+    self.transposed = transposed
+  }
+
+  /// A tensor as `[rows, width]`.
+  public init(_ tensor: Tensor, transposed: Bool = false) {
+    self.init(tensor.pointer, stride: tensor.width, transposed: transposed)
+  }
+}
+
+/// `c[m, n] = alpha * op(a)[m, k] * op(b)[k, n] + beta * c`.
+///
+/// The same call gives the same bits on any thread and for any alignment; the product cut into row blocks does not,
+/// which is why the shapes of a leaf are fixed.
+public func multiply(
+  _ a: Matrix, _ b: Matrix, into c: Matrix, m: Int, n: Int, k: Int, alpha: Float = 1, beta: Float = 0
+) {
+  guard m > 0, n > 0 else { return }
+  let (m, n, k) = (Int32(m), Int32(n), Int32(k))
+  let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
+  switch MatrixBackend.active {
+  case .openBLAS:
+    openblas_sgemm(
+      a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
+      ldc)
+  case .oneDNN:
+    let status = onednn_sgemm(
+      a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
+      ldc)
+    precondition(status == 0, "oneDNN refused a [\(m), \(k)] x [\(k), \(n)] product: status \(status)")
+  }
+}
