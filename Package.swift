@@ -39,7 +39,7 @@ let package = Package(
     .target(
       name: "Checkpoints",
       dependencies: [
-        "TensorCore", "Diagnostics", .product(name: "Crypto", package: "swift-crypto"),
+        "TensorCore", "CKernels", "Diagnostics", .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: strict),
     .target(
       name: "Tasks", dependencies: ["TensorCore", "Tokenization", "Diagnostics"],
