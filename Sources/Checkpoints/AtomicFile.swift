@@ -1,0 +1,115 @@
+import Crypto
+import Foundation
+import Synchronization
+
+/// Writes files so that a reader, and whoever comes after a crash, finds the old contents or the new ones,
+/// never a part.
+///
+/// The bytes go to a temporary file in the same folder, to the disk, and then under the final name; last the
+/// folder goes to the disk.
+public enum AtomicFile {
+  private static let serial = Atomic<Int>(0)
+
+  /// Writes `data` to `url`, replacing what is there.
+  /// - Throws: `CheckpointError.system` naming the path: no such folder, no permission, disk full.
+  @discardableResult
+  public static func write(_ data: some ContiguousBytes, to url: URL) throws -> FileDigest {
+    try write(to: url) { sink in try data.withUnsafeBytes { try sink.write($0) } }
+  }
+
+  /// Writes JSON text and a line end to `url`, replacing what is there.
+  @discardableResult
+  public static func write(_ json: JSON, layout: JSON.Layout = .indented, to url: URL) throws -> FileDigest {
+    try write(Array((json.encoded(layout) + "\n").utf8), to: url)
+  }
+
+  /// Writes to `url` what `body` hands to the sink, replacing what is there.
+  /// - Returns: size and SHA-256 of the file.
+  @discardableResult
+  public static func write(to url: URL, _ body: (inout FileSink) throws -> Void) throws -> FileDigest {
+    let folder = url.deletingLastPathComponent()
+    let number = serial.add(1, ordering: .relaxed).newValue
+    let temporary = folder.appendingPathComponent(
+      ".\(url.lastPathComponent).partial-\(getpid())-\(number)")
+    do {
+      let digest = try writeInPlace(to: temporary, named: url.path, body)
+      try systemCall("write", url.path) { Int(rename(temporary.path, url.path)) }
+      try synchronize(folder: folder)
+      return digest
+    } catch {
+      unlink(temporary.path)
+      throw error
+    }
+  }
+
+  /// Writes `url` directly and to the disk: for a file of a folder that is itself renamed when complete.
+  static func writeInPlace(
+    to url: URL, named name: String? = nil, _ body: (inout FileSink) throws -> Void
+  ) throws -> FileDigest {
+    var sink = try FileSink(creating: url, named: name ?? url.path)
+    try body(&sink)
+    return try sink.finish()
+  }
+
+  /// Waits until the names in `folder` are on the disk.
+  static func synchronize(folder: URL) throws {
+    let flags = O_RDONLY | O_DIRECTORY
+    try FileDescriptor(opening: folder.path, flags: flags, action: "open folder").synchronize()
+  }
+}
+
+/// Size and SHA-256 (64 hexadecimal digits) of a file that was written.
+public struct FileDigest: Sendable, Equatable {
+  public let byteCount: Int
+  public let sha256: String
+}
+
+/// An open file that takes bytes in order and keeps their SHA-256.
+public struct FileSink {
+  private let descriptor: FileDescriptor
+  private let name: String
+  private var hash = SHA256()
+  private var byteCount = 0
+
+  /// - Parameter name: the path that messages give.
+  /// - Throws: `CheckpointError.system` if the file cannot be created.
+  public init(creating url: URL, named name: String) throws {
+    self.name = name
+    do {
+      let flags = O_WRONLY | O_CREAT | O_TRUNC
+      descriptor = try FileDescriptor(opening: url.path, flags: flags, mode: 0o666, action: "write")
+    } catch CheckpointError.system(let action, _, let code) {
+      throw CheckpointError.system(action: action, path: name, code: code)
+    }
+  }
+
+  /// Appends `bytes`.
+  /// - Throws: `CheckpointError.system`, for instance when the disk is full.
+  public mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
+    hash.update(bufferPointer: bytes)
+    byteCount += bytes.count
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let part = UnsafeRawBufferPointer(rebasing: rest)
+      let count = try systemCall("write", name) {
+        Foundation.write(descriptor.number, part.baseAddress, min(part.count, 1 << 30))
+      }
+      rest = rest.dropFirst(count)
+    }
+  }
+
+  /// Appends `bytes`.
+  public mutating func write(_ bytes: some ContiguousBytes) throws {
+    try bytes.withUnsafeBytes { try write($0) }
+  }
+
+  /// Waits until everything is on the disk.
+  public func finish() throws -> FileDigest {
+    do {
+      try descriptor.synchronize()
+    } catch CheckpointError.system(let action, _, let code) {
+      throw CheckpointError.system(action: action, path: name, code: code)
+    }
+    return FileDigest(byteCount: byteCount, sha256: hash.finalize().hexadecimal)
+  }
+}
