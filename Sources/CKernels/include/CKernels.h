@@ -1,7 +1,7 @@
 // Hand-written SIMD kernels over row-major fp32 arrays.
 //
 // Every kernel is written once, over vectors of 16 floats, and compiled for AVX-512, AVX2 and plain x86-64;
-// `kernels_select` picks a set once per process, before any thread starts. A `reference_` twin in plain scalar C
+// `kernels_select` picks a set once per process, before any thread starts (until then: the best). A `reference_` twin in plain scalar C
 // stands for each kernel whose arithmetic is worth checking.
 //
 // Conventions: pointers need no alignment; unless a comment says otherwise inputs and outputs must not overlap.
@@ -70,7 +70,8 @@ void k_rms_norm_backward(const float *dy, const float *x, const float *weight, c
 // sequence plus cache) against keys 0 .. columns-1. s [rows, columns] with leading dimension ld holds q.k.
 // z[i, j] = scale * s[i, j] + bias[j - i], i the absolute query position; bias may be null and otherwise points at
 // the entry for offset 0 (negative indices are used). With `causal`, keys j > i count as minus infinity.
-// s becomes softmax(z) row by row, log_sum_exp[row] = log sum exp z.
+// s becomes softmax(z) row by row, log_sum_exp[row] = log sum exp z. A row that sees no key (all z minus infinity)
+// gets zeros and log_sum_exp minus infinity.
 void k_softmax(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal, float scale,
                float *log_sum_exp);
 // The same probabilities again from raw scores and the saved log_sum_exp: s = exp(z - log_sum_exp).
@@ -86,9 +87,9 @@ void k_bias_gradient(const float *dz, long rows, long columns, long ld, long fir
 // ---------------------------------------------------------------------------------------------- loss
 // Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored.
 // Returns the sum of -log softmax(logits)[label] in double, rows ascending. If gradient_scale is not 0, logits become
-// gradient_scale * (softmax - onehot), zero in ignored rows.
+// gradient_scale * (softmax - onehot), zero in ignored rows. NaN for a label outside 0 ..< columns.
 double k_cross_entropy(float *logits, const int32_t *labels, long rows, long columns, float gradient_scale);
-// Index of the largest entry, the lowest index among equals.
+// Index of the largest entry, the lowest index among equals; NaN never wins; 0 if there is no entry. count < 2^31.
 long k_argmax(const float *x, long count);
 
 // ---------------------------------------------------------------------------------------------- random numbers
@@ -115,6 +116,7 @@ void k_fixed_point_read(const int64_t *sum, float *y, long count, int shift);
 // correction_k = 1 - beta_k^t.
 typedef struct {
   float rate, beta1, beta2, epsilon, decay, correction1, correction2;
+  float complement1, complement2;  // 1 - beta_k, rounded once: 1 - (float)0.999 is off by 1e-5 of itself
 } adamw_factors;
 void k_adamw(float *p, float *m, float *v, const float *g, long count, const adamw_factors *factors);
 
@@ -123,6 +125,23 @@ void k_bf16_to_float(const uint16_t *x, float *y, long count);
 void k_fp16_to_float(const uint16_t *x, float *y, long count);
 void k_float_to_bf16(const float *x, uint16_t *y, long count);   // round to nearest even, NaN kept
 void k_float_to_fp16(const float *x, uint16_t *y, long count);   // round to nearest even, overflow to infinity
+
+// ---------------------------------------------------------------------------------------------- references
+// Plain scalar twins, in double where rounding is the question, to hold the kernels against in tests.
+double reference_activation(activation_kind kind, double x);
+void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width, double epsilon);
+void reference_softmax(const float *s, double *p, double *log_sum_exp, long rows, long columns, long ld,
+                       long first_row, const float *bias, int causal, double scale);  // p [rows, columns], dense
+double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows, long columns);
+void reference_dropout(const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows,
+                       long width, long ld, uint64_t key, float rate);
+float reference_fixed_point_add(int64_t *sum, const float *x, long count, int shift);
+void reference_adamw(double *p, double *m, double *v, const float *g, long count, const adamw_factors *factors);
+float reference_fp16_to_float(uint16_t x);
+uint16_t reference_float_to_fp16(float x);
+uint16_t reference_float_to_bf16(float x);
+
+#include "kernel_table.h"
 
 #ifdef __cplusplus
 }

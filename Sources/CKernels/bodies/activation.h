@@ -1,0 +1,90 @@
+// Activations and their derivatives, alone and as the gate of a gated feed-forward layer.
+// x, y, a, b, dy, dx, da, db: [count], unaligned.
+
+#if KERNEL_REFERENCES
+double reference_activation(activation_kind kind, double x) {
+  switch (kind) {
+    case ACTIVATION_RELU: return x > 0 ? x : 0;
+    case ACTIVATION_GELU_NEW: return 0.5 * x * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case ACTIVATION_GELU: return 0.5 * x * (1 + erf(x / sqrt(2)));
+    case ACTIVATION_SILU: return x / (1 + exp(-x));
+    case ACTIVATION_TANH: return tanh(x);
+  }
+  return NAN;
+}
+#endif
+
+// f(x) and f'(x); what the caller does not use costs nothing after inlining.
+INLINE void activation_pair(activation_kind kind, f32x16 x, f32x16 *value, f32x16 *slope) {
+  if (kind == ACTIVATION_RELU) {
+    *value = x <= 0.0f ? (f32x16)0.0f : x;
+    *slope = x > 0.0f ? (f32x16)1.0f : (f32x16)0.0f;
+  } else if (kind == ACTIVATION_GELU_NEW) {
+    // 0.5 (1 + tanh u) = logistic(2 u), which keeps its relative accuracy for negative u.
+    const f32x16 z = x * x;
+    const f32x16 s = logistic16(x * (1.5957691216057308f + 0.07135481627260025f * z));
+    *value = x * s;
+    *slope = s + x * (s * (1.0f - s)) * (1.5957691216057308f + 0.21406444881780075f * z);
+  } else if (kind == ACTIVATION_GELU) {
+    const f32x16 cumulative = 0.5f + 0.5f * erf16(x * 0.70710678118654752f);
+    *value = x * cumulative;
+    *slope = cumulative + x * (exp16(x * x * -0.5f) * 0.39894228040143268f);
+  } else if (kind == ACTIVATION_SILU) {
+    const f32x16 s = logistic16(x);
+    *value = x * s;
+    *slope = s * (1.0f + x * (1.0f - s));
+  } else {
+    const f32x16 t = tanh16(x);
+    *value = t;
+    *slope = 1.0f - t * t;
+  }
+}
+
+// Makes one loop per activation, each with a constant `kind`.
+#define FOR_ACTIVATION(LOOP, ...) \
+  switch (kind) { \
+    case ACTIVATION_RELU: LOOP(ACTIVATION_RELU, __VA_ARGS__); break; \
+    case ACTIVATION_GELU_NEW: LOOP(ACTIVATION_GELU_NEW, __VA_ARGS__); break; \
+    case ACTIVATION_GELU: LOOP(ACTIVATION_GELU, __VA_ARGS__); break; \
+    case ACTIVATION_SILU: LOOP(ACTIVATION_SILU, __VA_ARGS__); break; \
+    case ACTIVATION_TANH: LOOP(ACTIVATION_TANH, __VA_ARGS__); break; \
+  }
+
+INLINE void activation_loop(activation_kind kind, const float *x, float *y, long count) {
+  f32x16 value, slope;
+  FOR_VECTORS(count, activation_pair(kind, load(x + i, n), &value, &slope); store(y + i, value, n));
+}
+
+INLINE void activation_backward_loop(activation_kind kind, const float *dy, const float *x, float *dx, long count) {
+  f32x16 value, slope;
+  FOR_VECTORS(count, activation_pair(kind, load(x + i, n), &value, &slope); store(dx + i, load(dy + i, n) * slope, n));
+}
+
+INLINE void gated_loop(activation_kind kind, const float *a, const float *b, float *y, long count) {
+  f32x16 value, slope;
+  FOR_VECTORS(count, activation_pair(kind, load(a + i, n), &value, &slope); store(y + i, value * load(b + i, n), n));
+}
+
+INLINE void gated_backward_loop(activation_kind kind, const float *dy, const float *a, const float *b, float *da,
+                                float *db, long count) {
+  f32x16 value, slope;
+  FOR_VECTORS(count, const f32x16 d = load(dy + i, n); activation_pair(kind, load(a + i, n), &value, &slope);
+              store(da + i, d * load(b + i, n) * slope, n); store(db + i, d * value, n));
+}
+
+KERNEL(void, activation)(activation_kind kind, const float *x, float *y, long count) {
+  FOR_ACTIVATION(activation_loop, x, y, count)
+}
+
+KERNEL(void, activation_backward)(activation_kind kind, const float *dy, const float *x, float *dx, long count) {
+  FOR_ACTIVATION(activation_backward_loop, dy, x, dx, count)
+}
+
+KERNEL(void, gated)(activation_kind kind, const float *a, const float *b, float *y, long count) {
+  FOR_ACTIVATION(gated_loop, a, b, y, count)
+}
+
+KERNEL(void, gated_backward)(activation_kind kind, const float *dy, const float *a, const float *b, float *da,
+                             float *db, long count) {
+  FOR_ACTIVATION(gated_backward_loop, dy, a, b, da, db, count)
+}

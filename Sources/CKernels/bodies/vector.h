@@ -1,0 +1,99 @@
+// Vectors of 16 floats, the unit every kernel is written in, and the few operations clang's vector extensions lack.
+//
+// A body file works in whole vectors; the last, partial one is loaded with zeros behind the end and stored in part.
+// Lane structure and order depend on counts alone, never on addresses, so equal arguments give equal bits.
+
+typedef float f32x4 __attribute__((ext_vector_type(4)));
+typedef float f32x8 __attribute__((ext_vector_type(8)));
+typedef float f32x16 __attribute__((ext_vector_type(16)));
+typedef int32_t i32x16 __attribute__((ext_vector_type(16)));
+typedef uint32_t u32x16 __attribute__((ext_vector_type(16)));
+typedef double f64x4 __attribute__((ext_vector_type(4)));
+typedef double f64x8 __attribute__((ext_vector_type(8)));
+typedef int64_t i64x8 __attribute__((ext_vector_type(8)));
+typedef uint64_t u64x8 __attribute__((ext_vector_type(8)));
+
+#define INLINE static inline __attribute__((always_inline, unused))
+
+// Runs a statement over [0, count) in vectors: it sees the position `i` and the number `n` of entries there, 16 but
+// for the last. `n` is a constant in the main loop, so partial loads and stores cost nothing there.
+#define FOR_VECTORS(count, ...) \
+  do { \
+    const long vector_count_ = (count); \
+    long i = 0; \
+    for (; i + 16 <= vector_count_; i += 16) { \
+      const long n = 16; \
+      (void)n; \
+      __VA_ARGS__; \
+    } \
+    if (i < vector_count_) { \
+      const long n = vector_count_ - i; \
+      (void)n; \
+      __VA_ARGS__; \
+    } \
+  } while (0)
+
+INLINE f32x16 load(const float *p, long n) {
+  f32x16 v = 0.0f;
+  if (n == 16) {
+    memcpy(&v, p, sizeof v);
+  } else {
+#if KERNEL_HAS_MASKS
+    v = (f32x16)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    memcpy(&v, p, (size_t)n * sizeof(float));
+#endif
+  }
+  return v;
+}
+
+INLINE void store(float *p, f32x16 v, long n) {
+  if (n == 16) {
+    memcpy(p, &v, sizeof v);
+  } else {
+#if KERNEL_HAS_MASKS
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+    memcpy(p, &v, (size_t)n * sizeof(float));
+#endif
+  }
+}
+
+// Lanes 0 .. n-1 of v, and `other` behind them.
+INLINE f32x16 first_lanes(f32x16 v, long n, float other) {
+  if (n == 16) return v;
+  const i32x16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return lane < (i32x16)(int32_t)n ? v : (f32x16)other;
+}
+
+INLINE f32x16 maximum(f32x16 a, f32x16 b) { return a > b ? a : b; }  // b where a is NaN
+
+INLINE float sum_lanes(f32x16 v) {
+  const f32x8 a = v.lo + v.hi;
+  const f32x4 b = a.lo + a.hi;
+  return (b.x + b.z) + (b.y + b.w);
+}
+
+INLINE double sum_lanes_double(f64x8 v) {
+  const f64x4 a = v.lo + v.hi;
+  return (a.x + a.z) + (a.y + a.w);
+}
+
+INLINE float max_lanes(f32x16 v) {
+  float best = v[0];
+  for (int lane = 1; lane < 16; lane++) best = v[lane] > best ? v[lane] : best;
+  return best;
+}
+
+INLINE int32_t max_lanes_int(i32x16 v) {
+  int32_t best = v[0];
+  for (int lane = 1; lane < 16; lane++) best = v[lane] > best ? v[lane] : best;
+  return best;
+}
+
+INLINE f32x16 select_sign(f32x16 magnitude, f32x16 sign) {
+  const i32x16 bit = (i32x16)(int32_t)0x80000000;
+  return (f32x16)(((i32x16)magnitude & ~bit) | ((i32x16)sign & bit));
+}
+
+INLINE f32x16 absolute(f32x16 x) { return (f32x16)((i32x16)x & (i32x16)0x7fffffff); }

@@ -1,0 +1,13 @@
+// The tables of the three sets, and the system headers the bodies need (included outside any target attribute).
+#ifndef PEFT_DIST_KERNEL_SETS_H
+#define PEFT_DIST_KERNEL_SETS_H
+
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "CKernels.h"
+
+extern const kernel_table kernels_scalar, kernels_avx2, kernels_avx512;
+
+#endif
