@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 
 /// A contiguous row-major fp32 array.
 ///
@@ -73,6 +74,11 @@ public struct Tensor: Sendable {
 
   /// Whether no other tensor shares the storage, so that it may be overwritten.
   public mutating func isUniquelyReferenced() -> Bool { isKnownUniquelyReferenced(&storage) }
+
+  /// Whether both hold the same bits in the same shape.
+  public func hasSameBytes(as other: Tensor) -> Bool {
+    shape == other.shape && memcmp(pointer, other.pointer, count * MemoryLayout<Float>.stride) == 0
+  }
 
   public func fill(_ value: Float) { k_fill(pointer, value, count) }
 }

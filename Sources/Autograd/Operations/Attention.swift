@@ -61,13 +61,15 @@ extension Tape {
     kernel.forward(q: q.value, k: k.value, v: v.value, into: value, logSumExp: logSumExp)
     let output = result(value, of: q, k, v, bias?.values ?? q)
     record(output) { [self] gradient in
-      let (dq, dk, dv) = (allocate(q.shape), allocate(k.shape), allocate(v.shape))
+      let dq = q.needsGradient ? allocate(q.shape) : nil
+      let dk = k.needsGradient ? allocate(k.shape) : nil
+      let dv = v.needsGradient ? allocate(v.shape) : nil
       kernel.backward(
         q: q.value, k: k.value, v: v.value, output: value, logSumExp: logSumExp, gradient: gradient, dq: dq, dk: dk,
         dv: dv, biasGradient: bias?.values.slot?.accumulator(in: pool))
-      q.slot?.add(dq, in: pool)
-      k.slot?.add(dk, in: pool)
-      v.slot?.add(dv, in: pool)
+      if let dq { q.slot?.add(dq, in: pool) }
+      if let dk { k.slot?.add(dk, in: pool) }
+      if let dv { v.slot?.add(dv, in: pool) }
     }
     return output
   }
@@ -139,16 +141,16 @@ private struct AttentionKernel {
   }
 
   func backward(
-    q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSumExp: Tensor, gradient: Tensor, dq: Tensor, dk: Tensor,
-    dv: Tensor, biasGradient: Tensor?
+    q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSumExp: Tensor, gradient: Tensor, dq: Tensor?,
+    dk: Tensor?, dv: Tensor?, biasGradient: Tensor?
   ) {
     let (p, dp) = (scratch(), scratch())
     let dropped = form.dropout == nil ? p : scratch()
     let delta = Tensor([scratchRows], in: pool)
     if form.causal {
       // A causal tile skips keys after its last query: those rows get their gradient from later tiles, or none.
-      dk.fill(0)
-      dv.fill(0)
+      dk?.fill(0)
+      dv?.fill(0)
     }
     forEachTile { tile in
       scores(tile, q: q, k: k, into: p)
@@ -158,9 +160,12 @@ private struct AttentionKernel {
       drop(tile, from: p, to: dropped)
       let upstream = at(gradient, row: tile.queryRow, head: tile.head)
       let beta: Float = tile.firstOfHead && !form.causal ? 0 : 1
-      multiply(
-        Matrix(dropped.pointer, stride: dropped.width, transposed: true), upstream,
-        into: at(dv, row: tile.keyRow, head: tile.head), m: tile.keys, n: form.headWidth, k: tile.rows, beta: beta)
+      if let dv {
+        multiply(
+          Matrix(dropped.pointer, stride: dropped.width, transposed: true), upstream,
+          into: at(dv, row: tile.keyRow, head: tile.head), m: tile.keys, n: form.headWidth, k: tile.rows, beta: beta)
+      }
+      guard dq != nil || dk != nil || biasGradient != nil else { return }
       multiply(
         upstream, at(v, row: tile.keyRow, head: tile.head, transposed: true),
         into: Matrix(dp.pointer, stride: dp.width), m: tile.rows, n: tile.keys, k: form.headWidth)
@@ -174,14 +179,18 @@ private struct AttentionKernel {
           dp.pointer, tile.rows, tile.keys, dp.width, tile.firstPosition,
           biasGradient.pointer + tile.head * biasGradient.width + bias.zero)
       }
-      let dz = Matrix(dp.pointer, stride: dp.width)
-      multiply(
-        dz, at(k, row: tile.keyRow, head: tile.head), into: at(dq, row: tile.queryRow, head: tile.head), m: tile.rows,
-        n: form.headWidth, k: tile.keys, alpha: form.scale)
-      multiply(
-        Matrix(dp.pointer, stride: dp.width, transposed: true), at(q, row: tile.queryRow, head: tile.head),
-        into: at(dk, row: tile.keyRow, head: tile.head), m: tile.keys, n: form.headWidth, k: tile.rows,
-        alpha: form.scale, beta: beta)
+      if let dq {
+        multiply(
+          Matrix(dp.pointer, stride: dp.width), at(k, row: tile.keyRow, head: tile.head),
+          into: at(dq, row: tile.queryRow, head: tile.head), m: tile.rows, n: form.headWidth, k: tile.keys,
+          alpha: form.scale)
+      }
+      if let dk {
+        multiply(
+          Matrix(dp.pointer, stride: dp.width, transposed: true), at(q, row: tile.queryRow, head: tile.head),
+          into: at(dk, row: tile.keyRow, head: tile.head), m: tile.keys, n: form.headWidth, k: tile.rows,
+          alpha: form.scale, beta: beta)
+      }
     }
   }
 }

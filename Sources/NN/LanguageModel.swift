@@ -1,0 +1,93 @@
+import Autograd
+import TensorCore
+
+/// What a method and the command line need to know of a model, without knowing the model.
+public struct ModelDescription: Sendable {
+  /// `model_type` of config.json.
+  public let modelType: String
+  public let hiddenSize: Int
+  public let vocabularySize: Int
+  public let layerCount: Int
+  public let decoderLayerCount: Int
+  public let headCount: Int
+  /// Dropout rate of the checkpoint.
+  public let dropoutRate: Float
+  public let isEncoderDecoder: Bool
+  /// Every projection, in model order; the output head is among them.
+  public let linears: [Linear]
+  /// Path of the output head, such as `lm_head`: never part of "all-linear".
+  public let outputHeadPath: String
+  /// The word embedding, from whose rows prompts start.
+  public let wordEmbedding: Parameter
+  /// Names of the projections LoRA adapts unless told otherwise (HF PEFT's table).
+  public let defaultLoRATargets: [String]
+  /// Path segment before a layer's number, such as `block`: LoRA's `layers_pattern`.
+  public let layersPattern: [String]
+  public let padID: Int32
+  public let eosIDs: [Int32]
+
+  public init(
+    modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
+    dropoutRate: Float, isEncoderDecoder: Bool, linears: [Linear], outputHeadPath: String, wordEmbedding: Parameter,
+    defaultLoRATargets: [String], layersPattern: [String], padID: Int32, eosIDs: [Int32]
+  ) {
+    self.modelType = modelType
+    self.hiddenSize = hiddenSize
+    self.vocabularySize = vocabularySize
+    self.layerCount = layerCount
+    self.decoderLayerCount = decoderLayerCount
+    self.headCount = headCount
+    self.dropoutRate = dropoutRate
+    self.isEncoderDecoder = isEncoderDecoder
+    self.linears = linears
+    self.outputHeadPath = outputHeadPath
+    self.wordEmbedding = wordEmbedding
+    self.defaultLoRATargets = defaultLoRATargets
+    self.layersPattern = layersPattern
+    self.padID = padID
+    self.eosIDs = eosIDs
+  }
+}
+
+/// The examples of one leaf, as ids.
+public struct LeafBatch: Sendable {
+  /// Encoder input of each example, end-of-sequence included, no padding.
+  public let sources: [[Int32]]
+  /// Decoder targets of each example; `ignoredLabel` marks positions that are no target.
+  public let labels: [[Int32]]
+  /// Index of each example in its data set: what dropout is keyed by.
+  public let examples: [UInt32]
+
+  public init(sources: [[Int32]], labels: [[Int32]], examples: [UInt32]) {
+    precondition(sources.count == labels.count && sources.count == examples.count, "a leaf's lists differ in length")
+    self.sources = sources
+    self.labels = labels
+    self.examples = examples
+  }
+
+  public var targetCount: Int { labels.reduce(0) { $0 + $1.count { $0 != ignoredLabel } } }
+  public var sourceTokenCount: Int { sources.reduce(0) { $0 + $1.count } }
+}
+
+/// A text-to-text model: one file in `Models`, whose forward pass is written once for training and evaluation.
+public protocol LanguageModel: AnyObject, Sendable {
+  var description: ModelDescription { get }
+  /// Every tensor of the model once, under its checkpoint name, in a fixed order.
+  var parameters: [Parameter] { get }
+
+  /// Sum of the token losses of a leaf; seeds the backward pass with `gradientScale` times their gradient.
+  func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double
+  /// Logits `[sum of label lengths, V]` in packed order.
+  func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable
+  /// The encoder run and an empty cache, ready for `step`.
+  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass) -> any DecodingState
+}
+
+/// A batch being decoded with a key/value cache.
+public protocol DecodingState: AnyObject {
+  /// Feeds one token to each sequence of `active` (indices into the batch, ascending) and returns their next logits
+  /// `[active, V]`.
+  func step(tokens: [Int32], active: [Int], _ pass: ForwardPass) -> Tensor
+  /// The token that starts every sequence.
+  var startToken: Int32 { get }
+}

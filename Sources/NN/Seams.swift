@@ -1,0 +1,48 @@
+import Autograd
+
+/// The stacks of a model whose input a method may extend.
+public enum Stack: Sendable {
+  case encoder
+  case decoder
+}
+
+/// The kinds of attention whose keys and values a method may extend.
+public enum AttentionKind: Sendable {
+  case encoderSelf
+  case decoderSelf
+  case cross
+}
+
+/// The four places where a model asks whether a method has something to add. Nil means no: the seam is the identity.
+///
+/// A model file contains no word of any method; a method answers only the seams it is about.
+public protocol Seams {
+  /// Instead of the plain projection of `x [n, in]`, packed as `layout`, by `layer`.
+  func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable?
+  /// After the token embedding `[n, D]` of a stack: the embeddings and layout the stack goes on with.
+  func inputEmbeddings(
+    _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
+  ) -> (Variable, PackedLayout)?
+  /// Keys and values `[P, H*K]` in front of those of a layer.
+  func keyValuePrefix(layer: Int, _ kind: AttentionKind, _ pass: ForwardPass) -> (keys: Variable, values: Variable)?
+  /// Instead of the output of a sub-layer, before it is added to its residual input.
+  func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable?
+}
+
+extension Seams {
+  public func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable? { nil }
+  public func inputEmbeddings(
+    _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
+  ) -> (Variable, PackedLayout)? { nil }
+  public func keyValuePrefix(
+    layer: Int, _ kind: AttentionKind, _ pass: ForwardPass
+  ) -> (keys: Variable, values: Variable)? { nil }
+  public func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable? {
+    nil
+  }
+}
+
+/// No method attached.
+public struct NoSeams: Seams {
+  public init() {}
+}

@@ -1,0 +1,66 @@
+import Checkpoints
+import NN
+
+/// What the command line can say about a method; each method reads the part that concerns it.
+public struct MethodOptions: Sendable {
+  public var virtualTokenCount = 20
+  public var promptInitialization = PromptInitialization.random
+  public var factorRank = 8
+  public var alpha = 16.0
+  public var loraDropout = 0.0
+  public var targetModules: ModuleSelection?
+  public var usesRankStabilization = false
+  public var bias = LoRABias.none
+  public var rankPattern: [String: Int] = [:]
+  public var alphaPattern: [String: Double] = [:]
+  public var modulesToSave: [String] = []
+
+  public init() {}
+}
+
+/// One line of the catalogue.
+public struct MethodEntry: Sendable {
+  /// The word of `--method`.
+  public let name: String
+  /// `peft_type` of adapter folders; nil if the method has none.
+  public let peftType: String?
+  /// Learning rate that serves unless the user knows better (AdamW).
+  public let defaultLearningRate: Double
+  /// A fresh method on `model`, initialised from `seed`.
+  public let make: @Sendable (_ options: MethodOptions, _ model: any LanguageModel, _ seed: UInt64) throws -> any PEFTMethod
+  /// The method as an adapter folder holds it.
+  public let read: @Sendable (_ folder: AdapterFolder, _ model: any LanguageModel) throws -> any PEFTMethod
+}
+
+public enum MethodCatalogue {
+  public static let entries = [FullFineTuning.entry, PromptTuning.entry, LoRA.entry]
+
+  public static func entry(named name: String) throws -> MethodEntry {
+    guard let entry = entries.first(where: { $0.name == name }) else {
+      throw MethodError.unknownMethod(name: name, known: entries.map(\.name))
+    }
+    return entry
+  }
+
+  /// The method an adapter folder was made by, with the folder's values.
+  public static func read(_ folder: AdapterFolder, model: any LanguageModel) throws -> any PEFTMethod {
+    let type = try folder.config.string("peft_type")
+    guard let entry = entries.first(where: { $0.peftType == type }) else {
+      throw MethodError.unsupported(path: folder.config.origin, key: "peft_type", value: "'\(type)'")
+    }
+    return try entry.read(folder, model)
+  }
+}
+
+extension JSONObject {
+  /// Refuses keys whose value asks for something this version would silently leave out.
+  func refuse(_ keys: [String]) throws {
+    for key in keys {
+      switch self[key] {
+      case nil, .bool(false), .array([]), .object([:]): continue
+      case let value?:
+        throw MethodError.unsupported(path: origin, key: key, value: value.summary)
+      }
+    }
+  }
+}
