@@ -1,0 +1,37 @@
+import Diagnostics
+
+/// What can go wrong between ranks for outside causes.
+public enum CollectivesError: DescribedError {
+  /// An MPI call returned an error code; `text` is MPI's own description, `rank` is nil before ranks are known.
+  case mpi(function: String, text: String, rank: Int?)
+  /// The MPI library offers less thread support than the program needs.
+  case threadLevel(required: Int, provided: Int)
+  /// Gradients did not fit their windows although these had just been set from their maxima: ranks disagree.
+  case windowsDisagree(tensor: Int, exponent: Int32)
+  /// The system refused a thread.
+  case threadCreation(worker: Int, code: Int32)
+  /// A checkpoint's exponents do not belong to these tensors.
+  case exponentCount(expected: Int, found: Int)
+
+  public var description: String {
+    switch self {
+    case .mpi(let function, let text, let rank):
+      let place = rank.map { "rank \($0)" } ?? "a rank not numbered yet"
+      return "\(function) failed on \(place): \(text). Check that every rank runs the same program version "
+        + "and that the hosts reach each other."
+    case .threadLevel(let required, let provided):
+      return "Starting MPI: thread level MPI_THREAD_FUNNELED (\(required)) is needed, this MPI library gives "
+        + "\(provided). Use an MPI built with thread support."
+    case .windowsDisagree(let tensor, let exponent):
+      return "Adding gradients: trainable tensor \(tensor) did not fit its window 2^\(exponent), which had just "
+        + "been set from its own maxima. A leaf gave another gradient when computed again; ranks may run "
+        + "different kernels (see `peft-dist doctor`)."
+    case .threadCreation(let worker, let code):
+      return "Starting leaf worker \(worker): pthread_create failed with code \(code). Lower --threads-per-rank or "
+        + "raise the limit on processes (ulimit -u)."
+    case .exponentCount(let expected, let found):
+      return "Restoring the exact sum: the checkpoint holds \(found) exponents, this run trains \(expected) "
+        + "tensors. Resume with the method and targets the checkpoint was written with."
+    }
+  }
+}

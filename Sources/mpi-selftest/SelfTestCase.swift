@@ -1,0 +1,125 @@
+import Collectives
+import Diagnostics
+import Foundation
+
+/// One distributed case: what it does is the same job whatever the number of ranks, or is meant to fail.
+struct SelfTestCase {
+  let number: Int
+  let name: String
+  let summary: String
+  let body: @MainActor (World, String?) throws -> Void
+
+  @MainActor static let all: [SelfTestCase] = [
+    .init(number: 1, name: "place", summary: "ranks, hosts, local ranks", body: place),
+    .init(number: 2, name: "broadcast", summary: "bytes, text and nothing from rank 0", body: broadcast),
+    .init(number: 3, name: "gather", summary: "text of each rank, on every rank", body: gather),
+    .init(number: 4, name: "integers", summary: "integer sum, maximum, minimum; double maximum", body: integers),
+    .init(number: 5, name: "reduce", summary: "exact sum of random leaves over several steps", body: reduceLeaves),
+    .init(number: 6, name: "throw-on-rank", summary: "rank ARGUMENT throws, the others wait", body: throwOnRank),
+    .init(number: 7, name: "throw-everywhere", summary: "all ranks meet the same error", body: throwEverywhere),
+    .init(number: 8, name: "late", summary: "rank 0 is late; the others poll, and hardly use the CPU", body: late),
+    .init(number: 9, name: "binding", summary: "the warning about CPU binding, ARGUMENT threads", body: binding),
+    .init(number: 10, name: "poll-throws", summary: "what onPoll throws ends the wait", body: pollThrows),
+  ]
+
+  private static func printFirst(_ world: World, _ text: String) {
+    if world.isFirst { print(text) }
+  }
+
+  @MainActor private static func place(_ world: World, _: String?) throws {
+    let lines = try world.gatherAtAll(
+      "rank \(world.rank) of \(world.size), local \(world.localRank) of \(world.localSize), "
+        + "named \(world.hostName.isEmpty ? "no" : "yes")")
+    printFirst(world, lines.joined(separator: "\n"))
+  }
+
+  @MainActor private static func broadcast(_ world: World, _: String?) throws {
+    let payload = (0..<100_003).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ 7) }
+    let bytes = try world.broadcast(world.isFirst ? payload : [1, 2, 3])
+    let text = try world.broadcast(world.isFirst ? "größer" : "")
+    let nothing = try world.broadcast(world.isFirst ? Data() : Data([9]))
+    try expect(bytes == payload && text == "größer" && nothing.isEmpty, "broadcast", world)
+    let count = try world.reduce(1, .sum)
+    printFirst(world, "broadcast ok on \(count)")
+  }
+
+  @MainActor private static func gather(_ world: World, _: String?) throws {
+    // Rank r sends r times its letter: rank 0 an empty text.
+    let texts = try world.gatherAtAll(String(repeating: "abcdefgh", count: world.rank))
+    let expected = (0..<world.size).map { String(repeating: "abcdefgh", count: $0) }
+    try expect(texts == expected, "gather: \(texts)", world)
+    let all = try world.gatherAtAll(texts.joined(separator: ","))
+    printFirst(world, Set(all).sorted().joined(separator: "\n"))
+  }
+
+  @MainActor private static func integers(_ world: World, _: String?) throws {
+    let rank = Int64(world.rank)
+    let size = Int64(world.size)
+    var sums = (0..<1000).map { Int64($0) << 40 + rank }
+    try world.reduce(&sums, .sum)
+    try expect(sums[3] == size * (3 << 40) + size * (size - 1) / 2, "sum \(sums[3])", world)
+    try expect(try world.reduce(-rank, .maximum) == 0, "maximum", world)
+    try expect(try world.reduce(-rank, .minimum) == 1 - size, "minimum", world)
+    var doubles = [Double(rank) * 0.5, -1.5 - Double(rank)]
+    try world.reduce(&doubles, .maximum)
+    try expect(doubles == [Double(size - 1) * 0.5, -1.5], "double maximum \(doubles)", world)
+    var none: [Int64] = []
+    try world.reduce(&none, .sum)
+    printFirst(world, "integers ok")
+  }
+
+  @MainActor private static func throwOnRank(_ world: World, _ argument: String?) throws {
+    if world.rank == Int(argument ?? "") ?? 0 { throw SelfTestError.deliberate(rank: world.rank) }
+    try world.barrier()
+    printFirst(world, "not reached")
+  }
+
+  @MainActor private static func throwEverywhere(_ world: World, _: String?) throws {
+    throw SelfTestError.deliberate(rank: -1)
+  }
+
+  @MainActor private static func late(_ world: World, _: String?) throws {
+    var polls = 0
+    world.onPoll = { polls += 1 }
+    let before = clock()
+    if world.isFirst { usleep(400_000) }
+    try world.barrier()
+    let share = Double(clock() - before) / Double(CLOCKS_PER_SEC) / 0.4
+    world.onPoll = {}
+    let calm = share < 0.3 && (world.isFirst || polls > 100)
+    try expect(calm, "polled \(polls) times, used \(share) of a core", world)
+    printFirst(world, "late ok")
+  }
+
+  @MainActor private static func binding(_ world: World, _ argument: String?) throws {
+    let warning = try CPUAffinity.bindingWarning(threads: Int(argument ?? "1") ?? 1, world: world)
+    let all = try world.gatherAtAll(warning ?? "no warning")
+    printFirst(world, all.enumerated().map { "rank \($0): \($1)" }.joined(separator: "\n"))
+  }
+
+  @MainActor private static func pollThrows(_ world: World, _: String?) throws {
+    guard !world.isFirst else {
+      usleep(5_000_000)
+      return
+    }
+    world.onPoll = { throw SelfTestError.deliberate(rank: world.rank) }
+    try world.barrier()
+  }
+
+  @MainActor static func expect(_ condition: Bool, _ what: String, _ world: World) throws {
+    if !condition { throw SelfTestError.unexpected(what: what, rank: world.rank) }
+  }
+}
+
+/// What a case reports.
+enum SelfTestError: DescribedError {
+  case unexpected(what: String, rank: Int)
+  case deliberate(rank: Int)
+
+  var description: String {
+    switch self {
+    case .unexpected(let what, let rank): "Self-test: rank \(rank) found something else than expected: \(what)."
+    case .deliberate(let rank): rank < 0 ? "thrown on purpose by all" : "thrown on purpose by rank \(rank)"
+    }
+  }
+}

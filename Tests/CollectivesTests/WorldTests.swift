@@ -1,0 +1,86 @@
+import Foundation
+import Testing
+
+@testable import Collectives
+
+/// Cases of `mpi-selftest`, each with several numbers of ranks.
+@Suite(.serialized)
+struct WorldTests {
+  @Test(arguments: [nil, 1, 2, 3, 4])
+  func placesAreNumbered(ranks: Int?) throws {
+    let run = try MPIRun(ranks: ranks, arguments: ["place"])
+    let size = ranks ?? 1
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(run.lines == (0..<size).map { "rank \($0) of \(size), local \($0) of \(size), named yes" })
+  }
+
+  @Test(arguments: [nil, 1, 2, 3, 4])
+  func collectivesGiveWhatTheyShould(ranks: Int?) throws {
+    let broadcast = try MPIRun(ranks: ranks, arguments: ["broadcast"])
+    #expect(broadcast.exitCode == 0, "\(broadcast.errors)")
+    #expect(broadcast.lines == ["broadcast ok on \(ranks ?? 1)"])
+    let integers = try MPIRun(ranks: ranks, arguments: ["integers"])
+    #expect(integers.exitCode == 0, "\(integers.errors)")
+    #expect(integers.lines == ["integers ok"])
+    let gather = try MPIRun(ranks: ranks, arguments: ["gather"])
+    #expect(gather.exitCode == 0, "\(gather.errors)")
+    let texts = (0..<(ranks ?? 1)).map { String(repeating: "abcdefgh", count: $0) }
+    #expect(gather.lines == [texts.joined(separator: ",")])
+  }
+
+  @Test(arguments: ["1", "13", "70"])
+  func exactSumHasTheSameBitsOnAnyNumberOfRanks(leaves: String) throws {
+    let alone = try MPIRun(ranks: nil, arguments: ["reduce", leaves])
+    #expect(alone.exitCode == 0, "\(alone.errors)")
+    #expect(alone.lines.count == 1)
+    for ranks in 1...4 {
+      let run = try MPIRun(ranks: ranks, arguments: ["reduce", leaves])
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(run.lines == alone.lines, "\(ranks) ranks, \(leaves) leaves")
+    }
+  }
+
+  @Test(arguments: [(0, 2), (1, 2), (2, 3), (3, 4)])
+  func errorOnOneRankEndsTheJobNamingIt(rank: Int, ranks: Int) throws {
+    let run = try MPIRun(ranks: ranks, arguments: ["throw-on-rank", "\(rank)"])
+    #expect(run.exitCode == 1)
+    #expect(run.output.isEmpty)
+    let line = "Error on rank \(rank) of \(ranks) ("
+    let told = run.errors.split(separator: "\n").filter { $0.hasPrefix("Error on rank") }
+    #expect(told.count == 1, "\(run.errors)")
+    #expect(told.allSatisfy { $0.hasPrefix(line) && $0.hasSuffix("): thrown on purpose by rank \(rank)") })
+  }
+
+  @Test func errorOfASingleRankIsRethrown() throws {
+    let run = try MPIRun(ranks: nil, arguments: ["throw-on-rank", "0"])
+    #expect(run.exitCode == 1)
+    #expect(run.errors == "Error: thrown on purpose by rank 0\n")
+  }
+
+  @Test func errorThatAllRanksMeetIsToldOnce() throws {
+    let run = try MPIRun(ranks: 4, arguments: ["throw-everywhere"])
+    #expect(run.exitCode == 1)
+    let told = run.errors.split(separator: "\n").filter { $0.hasPrefix("Error on rank") }
+    #expect(told.count == 1, "\(run.errors)")
+    #expect(told.first?.hasPrefix("Error on rank 0 of 4") == true)
+  }
+
+  @Test func errorThrownWhilePollingEndsTheJob() throws {
+    let run = try MPIRun(ranks: 2, arguments: ["poll-throws"], timeoutSeconds: 30)
+    #expect(run.exitCode == 1)
+    #expect(run.errors.contains("Error on rank 1 of 2"), "\(run.errors)")
+  }
+
+  @Test func waitingRanksSleep() throws {
+    let run = try MPIRun(ranks: 2, flags: ["--bind-to", "none"], arguments: ["late"])
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(run.lines == ["late ok"])
+  }
+
+  @Test func piecesCoverEverythingOnce() {
+    #expect(World.pieces(of: 0).isEmpty)
+    #expect(World.pieces(of: 10, atMost: 4) == [0..<4, 4..<8, 8..<10])
+    #expect(World.pieces(of: 8, atMost: 4) == [0..<4, 4..<8])
+    #expect(World.pieces(of: 1 << 29) == [0..<(1 << 28), (1 << 28)..<(1 << 29)])
+  }
+}
