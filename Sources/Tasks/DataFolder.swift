@@ -1,0 +1,36 @@
+import Foundation
+
+/// The file system as the data readers see it.
+enum DataFolder {
+  static func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
+
+  static func isDirectory(_ url: URL) -> Bool {
+    var isDirectory: ObjCBool = false
+    return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) && isDirectory.boolValue
+  }
+
+  /// Names of the entries of a folder that end in `suffix`, sorted by their bytes.
+  ///
+  /// - Throws: `DataError.unreadable`.
+  static func names(in folder: URL, suffix: String) throws -> [String] {
+    do {
+      return try FileManager.default.contentsOfDirectory(atPath: folder.path)
+        .filter { $0.hasSuffix(suffix) }
+        .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    } catch {
+      throw DataError.unreadable(folder, reason: JSONLines.reason(error))
+    }
+  }
+
+  /// - Throws: `DataError.unreadable`, or `.notText` if the file is not UTF-8.
+  static func text(of url: URL) throws -> String {
+    let data: Data
+    do { data = try Data(contentsOf: url) } catch {
+      throw DataError.unreadable(url, reason: JSONLines.reason(error))
+    }
+    guard let text = data.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
+      throw DataError.notText(url, reason: "the text is not valid UTF-8; convert the file to UTF-8")
+    }
+    return text
+  }
+}

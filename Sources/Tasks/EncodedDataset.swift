@@ -1,0 +1,127 @@
+import Dispatch
+import Foundation
+import Synchronization
+import Tokenization
+
+/// A data set as token ids, with random access from any thread.
+public final class EncodedDataset: Sendable {
+  public let count: Int
+  private let store: Store
+
+  private enum Store {
+    case onDemand(OnDemand)
+    case table(TokenTable)
+  }
+
+  private init(count: Int, store: Store) {
+    self.count = count
+    self.store = store
+  }
+
+  /// Whether a run needs all of the data tokenised: it visits at least half of it.
+  ///
+  /// - Parameter visits: examples the run will look at, repetitions counted.
+  public static func needsWholeSet(visits: Int, count: Int) -> Bool { 2 * visits >= count }
+
+  /// Encodes each example when it is first asked for, and keeps the result.
+  public convenience init(onDemand examples: [Example], tokenizer: any Tokenizer, limits: LengthLimits) {
+    let indices = examples.map(\.index)
+    precondition(indices == Array(examples.indices), "examples must be numbered 0, 1, 2, … in order")
+    self.init(
+      count: examples.count,
+      store: .onDemand(OnDemand(examples: examples, tokenizer: tokenizer, limits: limits)))
+  }
+
+  /// Encodes the whole set with up to `threads` threads, or takes it from `cache`.
+  ///
+  /// - Parameters:
+  ///   - location: file or folder of the data.
+  ///   - examples: reads the data; called only if the cache has no table.
+  ///   - warn: is told in one sentence when the cache cannot be used.
+  /// - Throws: `DataError`, and whatever `examples` throws.
+  public convenience init(
+    wholeSetAt location: URL, task: any TextTask, tokenizer: any Tokenizer, limits: LengthLimits,
+    cache: TokenCache, threads: Int, warn: (String) -> Void, examples: (() throws -> [Example])? = nil
+  ) throws {
+    let key = try TokenCache.key(of: location, task: task, tokenizer: tokenizer, limits: limits)
+    let table = try cache.table(key, warn: warn) {
+      let examples = try examples?() ?? task.examples(at: location)
+      return Self.encode(examples, tokenizer: tokenizer, limits: limits, threads: threads)
+    }
+    self.init(count: table.count, store: .table(table))
+  }
+
+  public subscript(index: Int) -> EncodedExample {
+    switch store {
+    case .onDemand(let examples): examples[index]
+    case .table(let table): table.example(index)
+    }
+  }
+
+  /// Tokens of both sides of an example, end-of-sequence included, and of its source before it was cut.
+  public struct Lengths: Sendable, Equatable {
+    public let source: Int
+    public let target: Int
+    public let uncutSource: Int
+  }
+
+  public func lengths(at index: Int) -> Lengths {
+    switch store {
+    case .onDemand(let examples):
+      let example = examples[index]
+      return Lengths(
+        source: example.source.count, target: example.target.count, uncutSource: example.uncutSourceLength)
+    case .table(let table):
+      return Lengths(
+        source: table.sourceLength(index), target: table.targetLength(index),
+        uncutSource: table.uncutSourceLength(index))
+    }
+  }
+
+  /// Lengths of several examples; encodes them first where that has not been done.
+  public func lengths(of indices: some Sequence<Int>) -> [Lengths] { indices.map(lengths) }
+
+  /// Encodes `examples` with up to `threads` threads; the result does not depend on their number.
+  static func encode(
+    _ examples: [Example], tokenizer: any Tokenizer, limits: LengthLimits, threads: Int
+  ) -> [EncodedExample] {
+    precondition(threads > 0, "\(threads) threads")
+    let chunk = 64
+    let chunkCount = (examples.count + chunk - 1) / chunk
+    let next = Atomic<Int>(0)
+    let finished = Mutex<[Int: [EncodedExample]]>([:])
+    DispatchQueue.concurrentPerform(iterations: min(threads, max(chunkCount, 1))) { _ in
+      while true {
+        let number = next.add(1, ordering: .relaxed).oldValue
+        guard number < chunkCount else { return }
+        let range = number * chunk..<min((number + 1) * chunk, examples.count)
+        let encoded = examples[range].map { limits.encode($0, with: tokenizer) }
+        finished.withLock { $0[number] = encoded }
+      }
+    }
+    return finished.withLock { chunks in (0..<chunkCount).flatMap { chunks[$0] ?? [] } }
+  }
+}
+
+/// Examples that are encoded when they are first asked for.
+private final class OnDemand: Sendable {
+  private let examples: [Example]
+  private let tokenizer: any Tokenizer
+  private let limits: LengthLimits
+  private let known = Mutex<[Int: EncodedExample]>([:])
+
+  init(examples: [Example], tokenizer: any Tokenizer, limits: LengthLimits) {
+    self.examples = examples
+    self.tokenizer = tokenizer
+    self.limits = limits
+  }
+
+  /// Two threads may encode the same example at once; both get the same ids.
+  subscript(index: Int) -> EncodedExample {
+    precondition(examples.indices.contains(index), "example \(index) of \(examples.count)")
+    if let example = known.withLock({ $0[index] }) { return example }
+    let example = limits.encode(examples[index], with: tokenizer)
+    known.withLock { $0[index] = example }
+    return example
+  }
+}

@@ -1,0 +1,47 @@
+/// Composes leaves from the examples of a batch, and gives leaves to workers.
+///
+/// Both are longest-processing-time-first: the most expensive item goes to the least loaded bin. Every tie is broken by
+/// the lower number, so that the result is a pure function of the costs.
+/// Source: Graham 1969, "Bounds on multiprocessing timing anomalies" (load at most 4/3 − 1/(3m) of the optimum).
+public enum LeafPlanner {
+  /// The examples of each leaf, as ascending indices into the batch.
+  ///
+  /// Number of leaves: ⌈Σ costs ÷ leafTokens⌉, rounded up to a multiple of 8 above 8, at most one per example.
+  /// - Parameters:
+  ///   - costs: tokens of each example of the batch, in batch order.
+  ///   - leafTokens: tokens a leaf should hold.
+  public static func leaves(costs: [Int], leafTokens: Int) -> [[Int]] {
+    let count = leafCount(costs: costs, leafTokens: leafTokens)
+    return distribute(costs, over: count).map { $0.sorted() }
+  }
+
+  /// The leaves of each worker, the most expensive first; a worker may get none.
+  public static func assign(leafCosts: [Int], workers: Int) -> [[Int]] {
+    precondition(workers > 0, "\(workers) workers")
+    return distribute(leafCosts, over: workers)
+  }
+
+  static func leafCount(costs: [Int], leafTokens: Int) -> Int {
+    precondition(leafTokens > 0, "leafTokens \(leafTokens)")
+    precondition(costs.allSatisfy { $0 >= 0 }, "a negative cost in \(costs)")
+    let wanted = max(1, (costs.reduce(0, +) + leafTokens - 1) / leafTokens)
+    let rounded = wanted > 8 ? (wanted + 7) / 8 * 8 : wanted
+    return min(rounded, costs.count)
+  }
+
+  /// Bins of item numbers, in the order in which the items were placed.
+  private static func distribute(_ costs: [Int], over binCount: Int) -> [[Int]] {
+    var bins = [[Int]](repeating: [], count: binCount)
+    var loads = [Int](repeating: 0, count: binCount)
+    let order = costs.indices.sorted { costs[$0] == costs[$1] ? $0 < $1 : costs[$0] > costs[$1] }
+    for item in order {
+      let least = loads.indices.min {
+        (loads[$0], bins[$0].count, $0) < (loads[$1], bins[$1].count, $1)
+      }
+      guard let least else { break }
+      bins[least].append(item)
+      loads[least] += costs[item]
+    }
+    return bins
+  }
+}

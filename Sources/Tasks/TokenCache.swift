@@ -1,0 +1,114 @@
+import Foundation
+import Glibc
+import Tokenization
+
+/// Token tables on disk, shared by the ranks and runs of a node.
+///
+/// A table lies under `directory` by the digest of all it depends on: tokenizer, data files (path, size, time of change),
+/// task, text options, length limits and format. Whoever comes first tokenises while the others wait for its
+/// lock and then map its file; a damaged file is made anew.
+public struct TokenCache: Sendable {
+  public let directory: URL
+
+  public init(directory: URL) {
+    self.directory = directory.appendingPathComponent("tokens")
+  }
+
+  /// The digest that names the table of `location` under `task`.
+  ///
+  /// - Throws: `DataError` when the data cannot be examined.
+  public static func key(
+    of location: URL, task: any TextTask, tokenizer: any Tokenizer, limits: LengthLimits
+  ) throws -> ContentKey {
+    var key = ContentKey()
+    key.add("tokens")
+    key.add(TokenTable.formatVersion)
+    key.add(tokenizer.identity)
+    key.add(task.name)
+    task.labels.forEach { key.add($0) }
+    key.add(task.options.lowercase ? 1 : 0)
+    key.add(task.options.stripHTML ? 1 : 0)
+    key.add(limits.source)
+    key.add(limits.target)
+    guard DataFolder.isDirectory(location) else {
+      try addFile(location, to: &key)
+      return key
+    }
+    let folders = try DataFolder.names(in: location, suffix: "")
+      .map { location.appendingPathComponent($0) }.filter(DataFolder.isDirectory)
+    for folder in folders {
+      for name in try DataFolder.names(in: folder, suffix: ".txt") {
+        try addFile(folder.appendingPathComponent(name), to: &key)
+      }
+    }
+    return key
+  }
+
+  private static func addFile(_ url: URL, to key: inout ContentKey) throws {
+    var status = stat()
+    guard stat(url.path, &status) == 0 else {
+      if errno == ENOENT { throw DataError.missing(url, expected: "the file does not exist") }
+      throw DataError.unreadable(url, reason: String(cString: strerror(errno)))
+    }
+    key.add(url.standardizedFileURL.path)
+    key.add(Int(status.st_size))
+    key.add(status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec)
+  }
+
+  /// The table of `key`: mapped from disk, or made by `make`, written, and mapped.
+  ///
+  /// When the directory cannot be used, `warn` is told why and the table stays in memory.
+  /// - Throws: whatever `make` throws.
+  func table(
+    _ key: ContentKey, warn: (String) -> Void, make: () throws -> [EncodedExample]
+  ) throws -> TokenTable {
+    let file = directory.appendingPathComponent("\(key).tokens")
+    if let table = try open(file, key, warn: { _ in }) { return table }
+    do {
+      try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+      return try FileLock.holding(directory.appendingPathComponent("\(key).lock")) {
+        if let table = try open(file, key, warn: warn) { return table }
+        removeLeftovers(of: file)
+        let bytes = TokenTable.serialize(try make(), key: key)
+        do {
+          try AtomicFile.write(bytes, to: file)
+        } catch let failure as FileLock.Failure {
+          warn("token cache: cannot write \(file.path): \(failure.reason); the tokens stay in memory")
+          return try TokenTable(bytes: bytes, key: key)
+        }
+        return try open(file, key, warn: warn) ?? TokenTable(bytes: bytes, key: key)
+      }
+    } catch let failure as FileLock.Failure {
+      return try unshared(key, failure.reason, warn, make)
+    } catch let error as CocoaError {
+      return try unshared(key, JSONLines.reason(error), warn, make)
+    }
+  }
+
+  private func unshared(
+    _ key: ContentKey, _ reason: String, _ warn: (String) -> Void, _ make: () throws -> [EncodedExample]
+  ) throws -> TokenTable {
+    warn(
+      "token cache: cannot use \(directory.path): \(reason); the tokens stay in memory and every rank makes its own "
+        + "(choose another folder with --cache-dir)")
+    return try TokenTable(bytes: TokenTable.serialize(try make(), key: key), key: key)
+  }
+
+  /// The table in `file`, nil if there is none or none that is whole.
+  private func open(_ file: URL, _ key: ContentKey, warn: (String) -> Void) throws -> TokenTable? {
+    guard let bytes = try? Data(contentsOf: file, options: .alwaysMapped) else { return nil }
+    do { return try TokenTable(bytes: bytes, key: key) } catch let defect as TokenTable.Defect {
+      warn("token cache: \(file.path) is damaged (\(defect)); making it anew")
+      return nil
+    }
+  }
+
+  /// Temporary files of writers that were killed; the caller holds the lock, so nobody is writing now.
+  private func removeLeftovers(of file: URL) {
+    let prefix = file.lastPathComponent + ".tmp."
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+    where name.hasPrefix(prefix) {
+      try? FileManager.default.removeItem(at: directory.appendingPathComponent(name))
+    }
+  }
+}

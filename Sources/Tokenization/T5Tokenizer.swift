@@ -1,0 +1,100 @@
+import Foundation
+
+/// T5's tokenizer: the ids that Hugging Face gives for the same `spiece.model`.
+///
+/// A text is cut at literal special tokens; each stretch is normalised by the model's character map and split at white
+/// space; every word gets a "▁" in front and is segmented on its own; `</s>` closes the sequence.
+/// Ids: the pieces (`<pad>` 0, `</s>` 1, `<unk>` 2, …), above them the sentinels `<extra_id_99>` … `<extra_id_0>`, above
+/// those whatever the folder adds.
+/// Source: transformers `models/t5/tokenization_t5.py`; tokenizers `pre_tokenizers/metaspace.rs`.
+public struct T5Tokenizer: Tokenizer {
+  public let vocabularyCount: Int
+  public let padID: Int32
+  public let eosID: Int32
+  public let unknownID: Int32
+  public let identity: String
+  /// Number of sentinels.
+  public let sentinelCount: Int
+  /// The loaded `spiece.model`.
+  public let model: SentencePieceModel
+
+  private let url: URL
+  private let cleansUpSpaces: Bool
+  private let characterMap: CharacterMap
+  private let segmenter: UnigramSegmenter
+  private let literals: SpecialTokenLiterals
+  /// Text of every id; empty for ids that nothing claims.
+  private let tokens: [String]
+  private let specialIDs: Set<Int32>
+
+  /// Reads `spiece.model` and, if there, `tokenizer_config.json`, `special_tokens_map.json` and the scores of
+  /// `tokenizer.json`.
+  ///
+  /// - Throws: `TokenizationError`.
+  public init(folder: URL) throws {
+    url = folder.appendingPathComponent("spiece.model")
+    model = try SentencePieceModel(contentsOf: url)
+    let configuration = try T5TokenizerConfiguration(folder: folder)
+    guard let map = CharacterMap(bytes: model.characterMap) else {
+      throw TokenizationError.corruptModel(url, reason: "its normaliser's character map is malformed")
+    }
+    characterMap = map
+    cleansUpSpaces = configuration.cleansUpSpaces
+    sentinelCount = configuration.sentinelCount
+
+    let vocabulary = try T5Vocabulary(model: model, configuration: configuration, url: url)
+    tokens = vocabulary.tokens
+    vocabularyCount = vocabulary.tokens.count
+    (padID, eosID, unknownID) = (vocabulary.padID, vocabulary.eosID, vocabulary.unknownID)
+    literals = SpecialTokenLiterals(vocabulary.specialTokens)
+    specialIDs = Set(vocabulary.specialTokens.values)
+    segmenter = UnigramSegmenter(
+      pieces: vocabulary.segmentable, scores: vocabulary.scores, unknownID: vocabulary.unknownID)
+    identity = vocabulary.identity(characterMap: model.characterMap, cleansUpSpaces: cleansUpSpaces)
+  }
+
+  /// - Throws: `TokenizationError.vocabularyMismatch` when the model has fewer embedding rows than there are ids.
+  ///   More rows are common: T5's 32,100 ids live in 32,128 rows.
+  public func validate(modelVocabularySize: Int) throws {
+    guard vocabularyCount <= modelVocabularySize else {
+      throw TokenizationError.vocabularyMismatch(
+        tokenizer: url, ids: vocabularyCount, embeddingRows: modelVocabularySize)
+    }
+  }
+
+  /// The id of `<extra_id_k>`, or nil if there are not so many.
+  public func sentinelID(_ k: Int) -> Int32? { literals.idByText["<extra_id_\(k)>"] }
+
+  public func encode(_ text: String) -> [Int32] {
+    var ids: [Int32] = []
+    var normalized: [UInt8] = []
+    var word: [UInt8] = []
+    var lattice = UnigramSegmenter.Lattice()
+    var text = text
+    text.withUTF8 { utf8 in
+      literals.split(utf8) { stretch in
+        normalized.removeAll(keepingCapacity: true)
+        characterMap.normalize(stretch, into: &normalized)
+        normalized.withUnsafeBufferPointer { bytes in
+          Metaspace.forEachWord(in: bytes, word: &word) { segmenter.segment($0, lattice: &lattice, into: &ids) }
+        }
+      } literal: { id in
+        ids.append(id)
+      }
+    }
+    ids.append(eosID)
+    return ids
+  }
+
+  public func decode(_ ids: [Int32], skippingSpecialTokens: Bool) -> String {
+    var bytes: [UInt8] = []
+    var isFirst = true
+    for id in ids where id >= 0 && id < vocabularyCount {
+      if skippingSpecialTokens && specialIDs.contains(id) { continue }
+      Metaspace.append(tokens[Int(id)], isFirst: isFirst, to: &bytes)
+      isFirst = false
+    }
+    let text = String(decoding: bytes, as: UTF8.self)
+    return cleansUpSpaces ? SpaceCleanup.apply(text) : text
+  }
+}
