@@ -43,6 +43,7 @@ public enum AtomicFile {
   }
 
   /// Writes `url` directly and to the disk: for a file of a folder that is itself renamed when complete.
+  @discardableResult
   static func writeInPlace(
     to url: URL, named name: String? = nil, _ body: (inout FileSink) throws -> Void
   ) throws -> FileDigest {
@@ -62,6 +63,11 @@ public enum AtomicFile {
 public struct FileDigest: Sendable, Equatable {
   public let byteCount: Int
   public let sha256: String
+
+  public init(byteCount: Int, sha256: String) {
+    self.byteCount = byteCount
+    self.sha256 = sha256
+  }
 }
 
 /// An open file that takes bytes in order and keeps their SHA-256.

@@ -45,6 +45,16 @@ public final class WeightSource {
   /// The weights whose names begin with `path` and a dot; all of them for the empty path.
   public func scope(_ path: String = "") -> WeightScope { WeightScope(source: self, path: path) }
 
+  /// As `WeightScope.tensor` at the root.
+  public func tensor(_ name: String, _ shape: [Int], aliases: [String] = []) -> Tensor {
+    scope().tensor(name, shape, aliases: aliases)
+  }
+
+  /// As `WeightScope.optionalTensor` at the root.
+  public func optionalTensor(_ name: String, _ shape: [Int]) -> Tensor? {
+    scope().optionalTensor(name, shape)
+  }
+
   /// Ends the loading.
   ///
   /// - Parameter tolerated: names that may be there unused: a full name, or a pattern with one `*` that

@@ -1,0 +1,77 @@
+import Checkpoints
+import Foundation
+import Testing
+
+@Suite("Atomic files")
+struct AtomicFileTests {
+  @Test func replacesTheOldContents() throws {
+    try withTemporaryFolder { folder in
+      let url = folder.appendingPathComponent("state.json")
+      try AtomicFile.write(["a": 1], to: url)
+      try AtomicFile.write(["a": 2, "b": [true]], layout: .compact, to: url)
+      #expect(try String(contentsOf: url, encoding: .utf8) == "{\"a\":2,\"b\":[true]}\n")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["state.json"])
+    }
+  }
+
+  /// The SHA-256 of "abc" is the first example of FIPS 180-4.
+  @Test func returnsSizeAndDigest() throws {
+    try withTemporaryFolder { folder in
+      let url = folder.appendingPathComponent("abc")
+      let digest = try AtomicFile.write(Data("abc".utf8), to: url)
+      let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+      #expect(digest == FileDigest(byteCount: 3, sha256: expected))
+      #expect(try sha256(of: url) == expected)
+    }
+  }
+
+  @Test func aFailedWriteLeavesTheOldFileAndNothingElse() throws {
+    struct Interruption: Error {}
+    try withTemporaryFolder { folder in
+      let url = folder.appendingPathComponent("state")
+      try AtomicFile.write(Data("old".utf8), to: url)
+      #expect(throws: Interruption.self) {
+        try AtomicFile.write(to: url) { sink in
+          try sink.write(Data("new".utf8))
+          throw Interruption()
+        }
+      }
+      #expect(try Data(contentsOf: url) == Data("old".utf8))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["state"])
+    }
+  }
+
+  @Test func missingFolder() throws {
+    let url = URL(fileURLWithPath: "/nowhere/state.json")
+    let error = try checkpointError { try AtomicFile.write(["a": 1], to: url) }
+    #expect("\(error)" == "cannot write /nowhere/state.json: No such file or directory (errno 2)")
+  }
+
+  @Test func folderInTheWay() throws {
+    try withTemporaryFolder { folder in
+      let error = try checkpointError { try AtomicFile.write(["a": 1], to: folder) }
+      #expect("\(error)".contains(folder.path))
+      #expect("\(error)".contains("Is a directory"))
+    }
+  }
+
+  /// `/dev/full` refuses every write as a full disk does.
+  @Test func fullDisk() throws {
+    let error = try checkpointError {
+      var sink = try FileSink(creating: URL(fileURLWithPath: "/dev/full"), named: "adapter.safetensors")
+      try sink.write(Data("abc".utf8))
+    }
+    #expect("\(error)" == "cannot write adapter.safetensors: No space left on device (errno 28)")
+  }
+
+  @Test(.disabled(if: getuid() == 0, "root may write everywhere"))
+  func folderWithoutPermission() throws {
+    try withTemporaryFolder { folder in
+      chmod(folder.path, 0o500)
+      defer { chmod(folder.path, 0o700) }
+      let url = folder.appendingPathComponent("state")
+      let error = try checkpointError { try AtomicFile.write(["a": 1], to: url) }
+      #expect(error == .system(action: "write", path: url.path, code: EACCES))
+    }
+  }
+}
