@@ -1,9 +1,9 @@
-// What Swift cannot import from <mpi.h>. This is not an interface of its own: everything else of MPI is called by its
-// own name, and only the target `Collectives` imports this module.
+// What Swift cannot import from <mpi.h>. This is not an interface of its own: everything else of MPI is
+// called by its own name, and only the target `Collectives` imports this module.
 //
-// Open MPI defines its predefined handles as macros that cast the address of a global struct of unknown layout,
-// e.g. `#define MPI_COMM_WORLD ((MPI_Comm) ((void *) &(ompi_mpi_comm_world)))`. Swift imports macros only if they
-// are literals, so each handle needs a function that evaluates the macro.
+// Open MPI defines its predefined handles as macros that cast the address of a global struct of unknown
+// layout, e.g. `#define MPI_COMM_WORLD ((MPI_Comm) ((void *) &(ompi_mpi_comm_world)))`. Swift imports macros
+// only if they are literals, so each handle needs a function that evaluates the macro.
 #ifndef PEFT_DIST_CMPI_SHIM_H
 #define PEFT_DIST_CMPI_SHIM_H
 

@@ -2,10 +2,11 @@ import Foundation
 
 /// The cores a process may run on, and whether `mpirun` has tied this one too short.
 ///
-/// mpirun binds each of up to two ranks to one core and more ranks to a socket or NUMA node unless told otherwise;
-/// a rank with many threads then runs them all on that core.
+/// mpirun binds each of up to two ranks to one core and more ranks to a socket or NUMA node unless told
+/// otherwise; a rank with many threads then runs them all on that core.
 public enum CPUAffinity {
-  /// Numbers of the cores that a process (nil: this one) may use, its affinity mask; empty if the system does not say.
+  /// Numbers of the cores that a process (nil: this one) may use, its affinity mask; empty if the system does
+  /// not say.
   public static func cores(ofProcess process: pid_t? = nil) -> Set<Int> {
     // sched_getaffinity is a GNU extension that Swift's Glibc does not show; the kernel tells the same here.
     let path = "/proc/\(process.map { "\($0)" } ?? "self")/status"
@@ -30,8 +31,9 @@ public enum CPUAffinity {
   /// Cores of the machine that are switched on.
   public static var coresOfNode: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
 
-  /// Numbers of the cores this process could use if `mpirun` did not bind it: those of the launcher above it. Without
-  /// a launcher, its own. (Not all of the machine: a container or a batch system may have given us fewer.)
+  /// Numbers of the cores this process could use if `mpirun` did not bind it: those of the launcher above it.
+  /// Without a launcher, its own. (Not all of the machine: a container or a batch system may have given us
+  /// fewer.)
   public static func coresWithoutBinding() -> Set<Int> {
     var process = getppid()
     for _ in 0..<8 where process > 1 {
@@ -72,8 +74,8 @@ public enum CPUAffinity {
       return "this rank is bound to \(own) of \(available) cores, its share would be \(share): \(remedy)"
     }
     if nodeUnion < min(available, localSize * share) {
-      return "the \(localSize) ranks of this machine are bound to the same \(nodeUnion) of \(available) cores: "
-        + remedy
+      return "the \(localSize) ranks of this machine are bound to the same "
+        + "\(nodeUnion) of \(available) cores: \(remedy)"
     }
     if threads > own {
       return "this rank runs \(threads) threads on \(own) cores: lower --threads-per-rank to "

@@ -2,7 +2,8 @@ import Diagnostics
 
 /// What can go wrong between ranks for outside causes.
 public enum CollectivesError: DescribedError {
-  /// An MPI call returned an error code; `text` is MPI's own description, `rank` is nil before ranks are known.
+  /// An MPI call returned an error code; `text` is MPI's own description, `rank` is nil before ranks are
+  /// known.
   case mpi(function: String, text: String, rank: Int?)
   /// The MPI library offers less thread support than the program needs.
   case threadLevel(required: Int, provided: Int)
@@ -23,12 +24,13 @@ public enum CollectivesError: DescribedError {
       return "Starting MPI: thread level MPI_THREAD_FUNNELED (\(required)) is needed, this MPI library gives "
         + "\(provided). Use an MPI built with thread support."
     case .windowsDisagree(let tensor, let exponent):
-      return "Adding gradients: trainable tensor \(tensor) did not fit its window 2^\(exponent), which had just "
-        + "been set from its own maxima. A leaf gave another gradient when computed again; ranks may run "
+      return "Adding gradients: trainable tensor \(tensor) did not fit its window 2^\(exponent), which had "
+        + "just been set from its own maxima. A leaf gave another gradient when computed again; ranks may run "
         + "different kernels (see `peft-dist doctor`)."
     case .threadCreation(let worker, let code):
-      return "Starting leaf worker \(worker): pthread_create failed with code \(code). Lower --threads-per-rank or "
-        + "raise the limit on processes (ulimit -u)."
+      return
+        "Starting leaf worker \(worker): pthread_create failed with code \(code). Lower --threads-per-rank "
+        + "or raise the limit on processes (ulimit -u)."
     case .exponentCount(let expected, let found):
       return "Restoring the exact sum: the checkpoint holds \(found) exponents, this run trains \(expected) "
         + "tensors. Resume with the method and targets the checkpoint was written with."

@@ -1,9 +1,10 @@
 extension ExactSum {
   /// Adds up the sums and control words of all ranks; every rank gets the same outcome and the same bits.
   ///
-  /// One non-blocking reduction of ``bytesOnTheWire`` bytes, polled with short sleeps; if a tensor did not fit its
-  /// window, a second small one of the maxima.
-  /// - Parameter onPoll: called between polls; what it throws ends the wait, and only ending the job is possible then.
+  /// One non-blocking reduction of ``bytesOnTheWire`` bytes, polled with short sleeps; if a tensor did not
+  /// fit its window, a second small one of the maxima.
+  /// - Parameter onPoll: called between polls; what it throws ends the wait, and only ending the job is
+  ///   possible then.
   /// - Throws: `CollectivesError.mpi`; `.windowsDisagree` if the step does not fit although it was repeated.
   @MainActor
   public func reduce(over world: World, onPoll: () throws -> Void = {}) throws -> Outcome {
@@ -75,7 +76,7 @@ extension ExactSum {
   }
 
   /// Names the first tensor that this rank saw outside its window.
-  private func disagreement() -> CollectivesError {
+  func disagreement() -> CollectivesError {
     let logarithms = largestLogarithms()
     let tensor =
       counts.indices.first {

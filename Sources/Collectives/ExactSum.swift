@@ -3,11 +3,11 @@ import Synchronization
 
 /// The sum of leaf gradients over all workers and ranks, with the same bits whoever computed which leaf.
 ///
-/// Entries are rounded to a fixed point per tensor (``GradientWindow`` has the rule and the error bound) and added as
-/// 64-bit integers. Integer addition is associative and commutative, so neither the assignment of leaves, nor the
-/// timing of threads, nor MPI's algorithm can change the result; a plain `MPI_SUM` does. Control words (non-finite
-/// leaves, leaves out of their window, and the caller's own) travel in the same message: 8 bytes per element, per
-/// tensor and per control word.
+/// Entries are rounded to a fixed point per tensor (``GradientWindow`` has the rule and the error bound) and
+/// added as 64-bit integers. Integer addition is associative and commutative, so neither the assignment of
+/// leaves, nor the timing of threads, nor MPI's algorithm can change the result; a plain `MPI_SUM` does.
+/// Control words (non-finite leaves, leaves out of their window, and the caller's own) travel in the same
+/// message: 8 bytes per element, per tensor and per control word.
 ///
 /// One step, on every rank:
 ///
@@ -20,15 +20,17 @@ import Synchronization
 ///
 /// Checkpoint ``exponents`` with the training state: the bits of the next step depend on them.
 ///
-/// Unchecked Sendable: the integers are changed by workers only under the lock of their segment, statistics under
-/// theirs; `shifts` and `windows` change only in calls of the main thread made while no worker is adding.
+/// Unchecked Sendable: the integers are changed by workers only under the lock of their segment, statistics
+/// under theirs; `shifts` and `windows` change only in calls of the main thread made while no worker is
+/// adding.
 public final class ExactSum: @unchecked Sendable {
   /// What ``reduce(over:onPoll:)`` found; the same on all ranks.
   public enum Outcome: Sendable, Equatable {
     /// The sums are there to read.
     case done
-    /// A tensor's gradients did not fit; its window has been set from their maximum. Compute the leaves of the
-    /// step once more, beginning with ``begin(leafCount:)`` (which also clears the caller's control words).
+    /// A tensor's gradients did not fit; its window has been set from their maximum. Compute the leaves of
+    /// the step once more, beginning with ``begin(leafCount:)`` (which also clears the caller's control
+    /// words).
     case again
     /// A leaf of some rank held an infinity or NaN; the sums mean nothing, the windows are as before.
     case nonFinite
@@ -128,10 +130,11 @@ public final class ExactSum: @unchecked Sendable {
     statistics.withLock { $0.control[ExactSum.reservedWords + index] &+= value }
   }
 
-  /// Adds a Double to one of the caller's control words as ``FixedPoint``; read it with ``controlDouble(_:)``.
+  /// Adds a Double to one of the caller's control words as ``FixedPoint``; read it with
+  /// ``controlDouble(_:)``.
   ///
-  /// Values that are not finite, or 2^(34 - k) and more for up to 2^k leaves (2^28 for up to 64), mark the step as
-  /// non-finite instead.
+  /// Values that are not finite, or 2^(34 - k) and more for up to 2^k leaves (2^28 for up to 64), mark the
+  /// step as non-finite instead.
   public func addControl(_ index: Int, rounding value: Double) {
     if let encoded = FixedPoint.encode(value, limitBits: 34 - leafBits) {
       addControl(index, encoded)

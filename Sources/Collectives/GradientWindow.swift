@@ -1,23 +1,26 @@
 /// The rule that places the fixed point of a tensor's gradients.
 ///
-/// A window with exponent e says: every entry x of every leaf's gradient satisfies |x| < 2^e. With at most 2^k leaves in
-/// the step, entries are rounded to multiples of 2^-shift, shift = 62 - k - e; then a sum stays below 2^62 and cannot
-/// overflow. e is part of the training state and follows M, the largest |x| over all leaves:
+/// A window with exponent e says: every entry x of every leaf's gradient satisfies |x| < 2^e. With at most
+/// 2^k leaves in the step, entries are rounded to multiples of 2^-shift, shift = 62 - k - e; then a sum stays
+/// below 2^62 and cannot overflow. e is part of the training state and follows M, the largest |x| over all
+/// leaves:
 ///
 ///     M < 2^e             else the step does not fit: recompute it in a window made from M
 ///     M >= 2^(e - 24)     else too few bits are left below: the same
 ///     M >= 2^(e - 8)      fits; the next window is 8 bits higher
 ///     M <  2^(e - 16)     fits; the next window is 8 bits lower
 ///
-/// M is known only within these brackets (a count of leaves in each travels with the sums), which spares a reduction of
-/// the maximum. It is the leaves' maximum that counts and not that of their sum, in which leaves may cancel.
+/// M is known only within these brackets (a count of leaves in each travels with the sums), which spares a
+/// reduction of the maximum. It is the leaves' maximum that counts and not that of their sum, in which leaves
+/// may cancel.
 ///
-/// Error bound: each leaf is rounded once, by at most half a unit, so the sum of L <= 2^k leaves is off by at most
+/// Error bound: each leaf is rounded once, by at most half a unit, so the sum of L <= 2^k leaves is off by at
+/// most
 ///
 ///     L 2^-(shift + 1)  =  L 2^(e + k - 63)  <=  L 2^(k - 39) M        (worst window, M = 2^(e - 24))
 ///
-/// i.e. 2^-33 M per leaf with k = 6, less than a float's own half unit 2^-25 M. In the window a steady run stays in
-/// (M >= 2^(e - 16)) it is 2^-41 M per leaf.
+/// i.e. 2^-33 M per leaf with k = 6; up to k = 14 it is no more than a float's own half unit, 2^-25 M. In the
+/// window a steady run stays in (M >= 2^(e - 16)) it is 2^(k - 47) M per leaf.
 enum GradientWindow {
   /// Where a tensor starts whose gradients nobody has seen: fits 2^-16 <= M < 2^8.
   static let unknown: Int32 = 8
@@ -57,8 +60,8 @@ enum GradientWindow {
   static func clamp(_ exponent: Int32) -> Int32 { min(highest, max(lowest, exponent)) }
 }
 
-/// Where one tensor's leaf maxima lie in its window: numbers of leaves in four brackets, packed so that adding the words
-/// of two ranks adds each number.
+/// Where one tensor's leaf maxima lie in its window: numbers of leaves in four brackets, packed so that
+/// adding the words of two ranks adds each number.
 struct WindowCounts: Equatable {
   /// Sixteen bits each, from the top bracket down: [e-8, e), [e-16, e-8), [e-24, e-16), below but not zero.
   private(set) var word: UInt64 = 0
@@ -71,12 +74,14 @@ struct WindowCounts: Equatable {
     word &+= 1 << (UInt64(bracket) * 16)
   }
 
-  /// 0 (top) ... 3 for the bracket in which the largest entry of all leaves lies, nil if all entries are zero.
+  /// 0 (top) ... 3 for the bracket in which the largest entry of all leaves lies, nil if all entries are
+  /// zero.
   var highestBracket: Int? {
     (0..<4).first { (word >> (UInt64($0) * 16)) & 0xFFFF != 0 }
   }
 
-  /// Whether too few bits are left for what the leaves hold. Where nothing is rounded there are always enough.
+  /// Whether too few bits are left for what the leaves hold. Where nothing is rounded there are always
+  /// enough.
   func isTooCoarse(exponent: Int32) -> Bool {
     highestBracket == 3 && exponent > GradientWindow.lowest
   }

@@ -4,8 +4,8 @@ import Synchronization
 /// Plain threads that pick up leaves by number.
 ///
 /// The main thread starts a round with ``run(count:body:)``, computes nothing itself, and waits with
-/// ``wait(onPoll:)``. Workers take the next number from a shared counter until none is left, so fast ones do more.
-/// The first error ends the round between leaves and is thrown to the main thread.
+/// ``wait(onPoll:)``. Workers take the next number from a shared counter until none is left, so fast ones do
+/// more. The first error ends the round between leaves and is thrown to the main thread.
 public final class LeafPool: Sendable {
   /// Number of worker threads; `worker` indices are 0 ..< threadCount.
   public let threadCount: Int
@@ -44,15 +44,15 @@ public final class LeafPool: Sendable {
   @MainActor
   public func poll() throws -> Bool {
     guard board.isIdle else { return false }
-    if let error = board.takeError() { throw error }
+    if let error = board.takeDown() { throw error }
     return true
   }
 
   /// Waits until the round has ended.
   /// - Parameters:
   ///   - intervalSeconds: time between two calls of `onPoll`; the end of the round is noticed at once.
-  ///   - onPoll: looks at time and signals. What it throws makes the workers stop between items, is waited for,
-  ///     and is then rethrown.
+  ///   - onPoll: looks at time and signals. What it throws makes the workers stop between items, is waited
+  ///     for, and is then rethrown.
   /// - Throws: the first error of a worker.
   @MainActor
   public func wait(intervalSeconds: Double = 0.005, onPoll: () throws -> Void = {}) throws {
@@ -62,14 +62,15 @@ public final class LeafPool: Sendable {
       } catch {
         abandon()
         board.waitUntilIdle()
+        _ = board.takeDown()
         throw error
       }
       board.waitUntilIdle(atMostSeconds: intervalSeconds)
     }
   }
 
-  /// Asks the workers to stop between items; the round then ends without the rest. ``wait(onPoll:)`` still has to
-  /// be called.
+  /// Asks the workers to stop between items; the round then ends without the rest. ``wait(onPoll:)`` still
+  /// has to be called.
   public func abandon() { board.abandon() }
 
   /// Items of the current (or last) round that are done: a heartbeat.
@@ -148,6 +149,7 @@ private final class Board: @unchecked Sendable {
   private var round: Round?
   private var generation = 0
   private var busyWorkers = 0
+  private var lastCompleted = 0
   private var isClosed = false
 
   private func locked<R>(_ body: () -> R) -> R {
@@ -157,18 +159,18 @@ private final class Board: @unchecked Sendable {
   }
 
   var isIdle: Bool { locked { busyWorkers == 0 } }
-  var completedCount: Int { locked { round?.completed.load(ordering: .relaxed) ?? 0 } }
+  var completedCount: Int { locked { round?.completed.load(ordering: .relaxed) ?? lastCompleted } }
 
-  func clear() { locked { round = nil } }
+  func clear() { locked { lastCompleted = 0 } }
   func abandon() { locked { round?.isAbandoned.store(true, ordering: .relaxed) } }
 
-  /// The error of the round that has ended, once.
-  func takeError() -> (any Error)? {
+  /// Lets go of the round that has ended, and of what its body holds; gives its error, once.
+  func takeDown() -> (any Error)? {
     locked {
-      round?.firstError.withLock { error in
-        defer { error = nil }
-        return error
-      }
+      guard let round else { return nil }
+      lastCompleted = round.completed.load(ordering: .relaxed)
+      self.round = nil
+      return round.firstError.withLock { $0 }
     }
   }
 

@@ -1,10 +1,11 @@
 import CMPI
 
-/// The one gate through which every MPI call goes: it turns return codes into errors that name function and rank.
+/// The one gate through which every MPI call goes: it turns return codes into errors that name function and
+/// rank.
 ///
-/// MPI 3.1 §12.4.3, MPI_THREAD_FUNNELED: "The process may be multi-threaded, but the application must ensure that
-/// only the main thread makes MPI calls." The gate is bound to the main actor, so the compiler checks that; and
-/// `MPI_ERRORS_RETURN` is set on every communicator, so that codes come back at all.
+/// MPI 3.1 §12.4.3, MPI_THREAD_FUNNELED: "The process may be multi-threaded, but the application must ensure
+/// that only the main thread makes MPI calls." The gate is bound to the main actor, so the compiler checks
+/// that; and `MPI_ERRORS_RETURN` is set on every communicator, so that codes come back at all.
 @MainActor
 enum MPICall {
   /// Makes a call.

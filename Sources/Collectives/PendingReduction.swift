@@ -35,8 +35,8 @@ public final class PendingReduction {
 
 /// How long a waiting main thread sleeps between two looks: not at all for 50 µs, then longer and longer.
 ///
-/// A small reduction between ready ranks ends within the spin; a long wait costs the leaf workers, who want the same
-/// cores, about two percent of one.
+/// A small reduction between ready ranks ends within the spin; a long wait costs the leaf workers, who want
+/// the same cores, about two percent of one.
 struct PollingPause {
   /// Longest sleep in microseconds; also the delay a waiting rank may add.
   var longestMicroseconds: UInt32 = 200
@@ -58,8 +58,8 @@ extension World {
   /// Waits for `pending` with short sleeps, so that the main thread can look at signals and time.
   /// - Parameters:
   ///   - longestSleepMicroseconds: the sleep to which the pause grows.
-  ///   - onPoll: called between looks, after the world's own ``onPoll``; what it throws ends the wait (and leaves
-  ///     the operation with MPI: only ending the job is possible then).
+  ///   - onPoll: called between looks, after the world's own ``onPoll``; what it throws ends the wait (and
+  ///     leaves the operation with MPI: only ending the job is possible then).
   public func waitPolling(
     _ pending: PendingReduction, longestSleepMicroseconds: UInt32 = 200, onPoll: () throws -> Void = {}
   ) throws {

@@ -1,7 +1,8 @@
 import CMPI
 import Foundation
 
-/// How values of several ranks become one. Doubles offer no sum: its bits would depend on MPI's order of adding.
+/// How values of several ranks become one. Doubles offer no sum: its bits would depend on MPI's order of
+/// adding.
 public enum Reduction: Sendable {
   case sum, maximum, minimum, bitwiseOr
 
@@ -49,7 +50,8 @@ extension World {
     return values[0]
   }
 
-  /// The largest (or smallest) of each position over all ranks, in place on each. NaN is not ordered: keep it out.
+  /// The largest (or smallest) of each position over all ranks, in place on each. NaN is not ordered: keep it
+  /// out.
   public func reduce(_ values: inout [Double], _ reduction: Reduction) throws {
     precondition(
       reduction == .maximum || reduction == .minimum, "a sum of doubles would depend on the order of ranks")
@@ -76,7 +78,8 @@ extension World {
       var request = cmpi_request_null()
       try MPICall.check("MPI_Iallreduce", rank: rank) {
         MPI_Iallreduce(
-          cmpi_in_place(), buffer.baseAddress.map { $0 + piece.lowerBound * stride }, Int32(piece.count), type,
+          cmpi_in_place(), buffer.baseAddress.map { $0 + piece.lowerBound * stride }, Int32(piece.count),
+          type,
           reduction.operation, communicator, &request)
       }
       requests.append(request)
@@ -115,7 +118,8 @@ extension World {
 
   /// What each rank passes, in order of rank, on every rank. Meant for small messages.
   public func gatherAtAll(_ bytes: [UInt8]) throws -> [[UInt8]] {
-    // Each rank writes its own place in a buffer of zeros; "or" over all ranks fills the others. Lengths first.
+    // Each rank writes its own place in a buffer of zeros; "or" over all ranks fills the others. Lengths
+    // first.
     var lengths = [Int64](repeating: 0, count: size)
     lengths[rank] = Int64(bytes.count)
     try reduce(&lengths, .bitwiseOr)

@@ -4,14 +4,16 @@ import Foundation
 extension World {
   /// Starts MPI, runs `body` with the world, ends MPI.
   ///
-  /// Works under `mpirun` and alone (then rank 0 of 1). From a synchronous entry point on the main thread call it
-  /// inside `MainActor.assumeIsolated`. MPI can be started once per process, so this can be called once.
+  /// Works under `mpirun` and alone (then rank 0 of 1). From a synchronous entry point on the main thread
+  /// call it inside `MainActor.assumeIsolated`. MPI can be started once per process, so this can be called
+  /// once.
   ///
-  /// An error of `body` on one of several ranks is printed once, with rank and host, on standard error, then the
-  /// whole job is ended with exit code 1 (`MPI_Abort`): the others may be waiting for this rank and would wait for
-  /// ever. On a world of one rank it is rethrown. Exit codes that all ranks agree on are results, not errors: return
-  /// them from `body`.
-  /// - Throws: `CollectivesError` if MPI does not start or lacks thread support; on one rank, what `body` throws.
+  /// An error of `body` on one of several ranks is printed once, with rank and host, on standard error, then
+  /// the whole job is ended with exit code 1 (`MPI_Abort`): the others may be waiting for this rank and would
+  /// wait for ever. On a world of one rank it is rethrown. Exit codes that all ranks agree on are results,
+  /// not errors: return them from `body`.
+  /// - Throws: `CollectivesError` if MPI does not start or lacks thread support; on one rank, what `body`
+  ///   throws.
   public static func run<T>(_ body: (World) throws -> T) throws -> T {
     try start()
     let world = try World()
@@ -41,9 +43,10 @@ extension World {
   /// Ends the whole job because of an error on this rank: prints it with rank and host, then `MPI_Abort`.
   ///
   /// An error that all ranks meet together (a file that none can read) should be told once. So a rank waits
-  /// a little, the longer the higher its number, before it prints: the first one's abort ends the others meanwhile.
+  /// a little, the longer the higher its number, before it prints: the first one's abort ends the others
+  /// meanwhile.
   public func abort(_ error: any Error) -> Never {
-    usleep(UInt32(min(rank, 8)) * 150_000)
+    usleep(UInt32(min(rank, 5)) * 300_000)
     fflush(nil)
     let text = "Error on rank \(rank) of \(size) (\(hostName)): \(error)\n"
     FileHandle.standardError.write(Data(text.utf8))

@@ -3,9 +3,10 @@ import Foundation
 
 /// All ranks of the job: who I am, and the calls that need everyone.
 ///
-/// There is one world per process, made by ``run(_:)``. Its calls belong to the main thread (see ``MPICall``), and each
-/// must be made by all ranks in the same order. None of them spins: they are non-blocking calls of MPI, polled with
-/// short sleeps, so that leaf workers keep the cores and ``onPoll`` can look at time and signals while others are late.
+/// There is one world per process, made by ``run(_:)``. Its calls belong to the main thread (see
+/// ``MPICall``), and each must be made by all ranks in the same order. None of them spins: they are
+/// non-blocking calls of MPI, polled with short sleeps, so that leaf workers keep the cores and ``onPoll``
+/// can look at time and signals while others are late.
 @MainActor
 public final class World {
   /// This process among all, 0 ..< `size`.
@@ -18,7 +19,8 @@ public final class World {
   public nonisolated let localRank: Int
   /// Number of processes on this machine.
   public nonisolated let localSize: Int
-  /// Called between polls of every call that waits, at most every few microseconds; what it throws ends the wait.
+  /// Called between polls of every call that waits, at most every few microseconds; what it throws ends the
+  /// wait.
   public var onPoll: () throws -> Void = {}
 
   let communicator: MPI_Comm
@@ -40,7 +42,8 @@ public final class World {
       MPI_Comm_split_type(world, cmpi_comm_type_shared(), Int32(rank), cmpi_info_null(), &node)
     }
     guard let node else {
-      throw CollectivesError.mpi(function: "MPI_Comm_split_type", text: "no communicator came back", rank: rank)
+      throw CollectivesError.mpi(
+        function: "MPI_Comm_split_type", text: "no communicator came back", rank: rank)
     }
     try MPICall.check("MPI_Comm_set_errhandler", rank: rank) {
       MPI_Comm_set_errhandler(node, cmpi_errors_return())

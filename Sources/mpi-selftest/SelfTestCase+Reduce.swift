@@ -3,12 +3,13 @@ import Foundation
 import Synchronization
 
 extension SelfTestCase {
-  /// Sums random leaves over six steps, whose size jumps so that windows must be remade, with two workers per rank, and
-  /// prints a digest of all sums: the same line for any number of ranks. ARGUMENT is the number of leaves (13).
+  /// Sums random leaves over six steps, whose size jumps so that windows must be remade, with two workers per
+  /// rank, and prints a digest of all sums: the same line for any number of ranks. ARGUMENT is the number of
+  /// leaves (13).
   @MainActor
   static func reduceLeaves(_ world: World, _ argument: String?) throws {
     let leafCount = Int(argument ?? "13") ?? 13
-    let counts = [1, 70_001, 1000, 17]
+    let counts = [1, 33_001, 100, 17]
     let sum = ExactSum(counts: counts, controlCount: 2)
     let pool = try LeafPool(threadCount: 2)
     var digest = Digest()
@@ -42,7 +43,8 @@ extension SelfTestCase {
       sum.begin(leafCount: leafCount)
       pool.run(count: mine.count) { _, item in
         let gradients = counts.enumerated().map { tensor, count in
-          randomGradient(seed: UInt64((step * 1000 + mine[item]) * 10 + tensor), count: count, magnitude: magnitude)
+          let seed = UInt64((step * 1000 + mine[item]) * 10 + tensor)
+          return randomGradient(seed: seed, count: count, magnitude: magnitude)
         }
         add(gradients, to: sum)
         sum.addControl(0, Int64(mine[item]))

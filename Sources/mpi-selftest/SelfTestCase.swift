@@ -9,17 +9,27 @@ struct SelfTestCase {
   let summary: String
   let body: @MainActor (World, String?) throws -> Void
 
+  private init(
+    _ number: Int, _ name: String, _ summary: String,
+    _ body: @escaping @MainActor (World, String?) throws -> Void
+  ) {
+    self.number = number
+    self.name = name
+    self.summary = summary
+    self.body = body
+  }
+
   @MainActor static let all: [SelfTestCase] = [
-    .init(number: 1, name: "place", summary: "ranks, hosts, local ranks", body: place),
-    .init(number: 2, name: "broadcast", summary: "bytes, text and nothing from rank 0", body: broadcast),
-    .init(number: 3, name: "gather", summary: "text of each rank, on every rank", body: gather),
-    .init(number: 4, name: "integers", summary: "integer sum, maximum, minimum; double maximum", body: integers),
-    .init(number: 5, name: "reduce", summary: "exact sum of random leaves over several steps", body: reduceLeaves),
-    .init(number: 6, name: "throw-on-rank", summary: "rank ARGUMENT throws, the others wait", body: throwOnRank),
-    .init(number: 7, name: "throw-everywhere", summary: "all ranks meet the same error", body: throwEverywhere),
-    .init(number: 8, name: "late", summary: "rank 0 is late; the others poll, and hardly use the CPU", body: late),
-    .init(number: 9, name: "binding", summary: "the warning about CPU binding, ARGUMENT threads", body: binding),
-    .init(number: 10, name: "poll-throws", summary: "what onPoll throws ends the wait", body: pollThrows),
+    .init(1, "place", "ranks, hosts, local ranks", place),
+    .init(2, "broadcast", "bytes, text and nothing from rank 0", broadcast),
+    .init(3, "gather", "text of each rank, on every rank", gather),
+    .init(4, "integers", "integer sum, maximum, minimum; double maximum", integers),
+    .init(5, "reduce", "exact sum of random leaves over several steps", reduceLeaves),
+    .init(6, "throw-on-rank", "rank ARGUMENT throws, the others wait", throwOnRank),
+    .init(7, "throw-everywhere", "all ranks meet the same error", throwEverywhere),
+    .init(8, "late", "rank 0 is late; the others poll, and hardly use the CPU", late),
+    .init(9, "binding", "the warning about CPU binding, ARGUMENT threads", binding),
+    .init(10, "poll-throws", "what onPoll throws ends the wait", pollThrows),
   ]
 
   private static func printFirst(_ world: World, _ text: String) {
@@ -118,7 +128,8 @@ enum SelfTestError: DescribedError {
 
   var description: String {
     switch self {
-    case .unexpected(let what, let rank): "Self-test: rank \(rank) found something else than expected: \(what)."
+    case .unexpected(let what, let rank):
+      "Self-test: rank \(rank) found something else than expected: \(what)."
     case .deliberate(let rank): rank < 0 ? "thrown on purpose by all" : "thrown on purpose by rank \(rank)"
     }
   }

@@ -91,6 +91,21 @@ struct LeafPoolTests {
     #expect(pool.completedCount < 100_000)
   }
 
+  @Test func finishedRoundsLetGoOfTheirBody() throws {
+    final class Witness: Sendable {}
+    let pool = try LeafPool(threadCount: 2)
+    weak var seen: Witness?
+    do {
+      let witness = Witness()
+      seen = witness
+      pool.run(count: 2) { [witness] _, _ in _ = witness }
+      try pool.wait()
+    }
+    let deadline = Date(timeIntervalSinceNow: 5)
+    while seen != nil && Date() < deadline { usleep(1000) }
+    #expect(seen == nil)
+  }
+
   @Test func workersHaveRoomOnTheirStacks() throws {
     let pool = try LeafPool(threadCount: 1)
     let depth = Mutex(0)

@@ -8,8 +8,8 @@ struct LeafSet {
   var leaves: [[[Float]]]
   var counts: [Int] { leaves.first?.map(\.count) ?? [] }
 
-  /// Adds leaf by leaf what `assignment` gives to each rank, reduces by adding words in the order of `ranks`, repeats as
-  /// told; gives the outcome, the bits of the sums, and how often the leaves were added.
+  /// Adds leaf by leaf what `assignment` gives to each rank, reduces by adding words in the order of `ranks`,
+  /// repeats as told; gives the outcome, the bits of the sums, and how often the leaves were added.
   func reduce(
     with sums: [ExactSum], assignment: [[Int]], order: [Int]? = nil
   ) -> (outcome: ExactSum.Outcome, bits: [[UInt32]], attempts: Int) {

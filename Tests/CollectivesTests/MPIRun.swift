@@ -3,8 +3,8 @@ import Testing
 
 /// Runs a program of this package under `mpirun` and gives what it printed and how it ended.
 ///
-/// MPI is never started in a test process. Both pipes are read while the program runs, so it cannot block on a full one,
-/// and a program that is not done in time is killed.
+/// MPI is never started in a test process. Both pipes are read while the program runs, so it cannot block on
+/// a full one, and a program that is not done in time is killed.
 struct MPIRun {
   /// Exit code; nil if it was killed for taking too long.
   let exitCode: Int32?
@@ -12,7 +12,9 @@ struct MPIRun {
   let errors: String
 
   /// Lines of standard output.
-  var lines: [String] { output.split(separator: "\n", omittingEmptySubsequences: false).map(String.init).dropLast() }
+  var lines: [String] {
+    output.split(separator: "\n", omittingEmptySubsequences: false).map(String.init).dropLast()
+  }
 
   /// - Parameters:
   ///   - ranks: number of ranks; nil starts the program alone, without mpirun.
@@ -61,7 +63,8 @@ struct MPIRun {
       for _ in 0..<4 {
         let candidate = folder.appendingPathComponent(name)
         var isFolder: ObjCBool = false
-        if FileManager.default.fileExists(atPath: candidate.path, isDirectory: &isFolder), !isFolder.boolValue {
+        if FileManager.default.fileExists(atPath: candidate.path, isDirectory: &isFolder), !isFolder.boolValue
+        {
           return candidate
         }
         folder.deleteLastPathComponent()
