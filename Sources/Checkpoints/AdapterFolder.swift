@@ -15,7 +15,7 @@ public struct AdapterFolder: Sendable {
 
   /// - Throws: `CheckpointError`: a file missing or broken, the weights in another format than safetensors.
   public static func read(_ url: URL) throws -> AdapterFolder {
-    try ModelFolder.requireFolder(
+    try requireFolder(
       url, purpose: "an adapter folder with \(configName) and \(weightsName) is needed")
     let config = try JSONObject(file: url.appendingPathComponent(configName))
     let weights = url.appendingPathComponent(weightsName)
@@ -46,19 +46,4 @@ public struct AdapterFolder: Sendable {
 
   /// The tensors as scopes, for loading with expected shapes and one report of what does not fit.
   public func weights() -> WeightSource { WeightSource(tensors: tensors, origin: url.path) }
-}
-
-/// Makes the folder `url` and those above it.
-/// - Throws: `CheckpointError.system` naming the path.
-func makeFolder(_ url: URL) throws {
-  var isFolder: ObjCBool = false
-  if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue { return }
-  let parent = url.deletingLastPathComponent()
-  if parent.path != url.path { try makeFolder(parent) }
-  do {
-    try systemCall("make folder", url.path) { Int(mkdir(url.path, 0o777)) }
-  } catch CheckpointError.system(_, _, let code) where code == EEXIST {
-    // Another process was faster, or a file is in the way, which the first use of the folder reports.
-    return
-  }
 }

@@ -52,10 +52,15 @@ public enum AtomicFile {
     return try sink.finish()
   }
 
-  /// Waits until the names in `folder` are on the disk.
+  /// Waits until the names in `folder` are on the disk. One may write to a folder and not be allowed to read it: then
+  /// nothing can be waited for.
   static func synchronize(folder: URL) throws {
     let flags = O_RDONLY | O_DIRECTORY
-    try FileDescriptor(opening: folder.path, flags: flags, action: "open folder").synchronize()
+    do {
+      try FileDescriptor(opening: folder.path, flags: flags, action: "open folder").synchronize()
+    } catch CheckpointError.system(_, _, let code) where code == EACCES {
+      return
+    }
   }
 }
 

@@ -31,7 +31,7 @@ public enum CheckpointError: DescribedError, Equatable {
     case .system(let action, let path, let code):
       "cannot \(action) \(path): \(String(cString: strerror(code))) (errno \(code))"
     case .wrongKind(let path, let expected, let found):
-      "cannot read \(path): expected \(expected), found \(found)"
+      "cannot use \(path): expected \(expected), found \(found)"
     case .missing(let path, let purpose, let remedy):
       "\(path) is missing: \(purpose); \(remedy)"
     case .malformedJSON(let path, let line, let column, let reason):

@@ -13,7 +13,9 @@ public struct CheckpointStore: Sendable {
   public init(runFolder: URL) { url = runFolder.appendingPathComponent("checkpoints") }
 
   /// The steps of which there is a folder, ascending; whether they are whole is not checked.
-  public func steps() -> [Int] { contents().compactMap(Self.step).sorted() }
+  ///
+  /// - Throws: `CheckpointError` if the folder is there and cannot be listed.
+  public func steps() throws -> [Int] { try contents().compactMap(Self.step).sorted() }
 
   /// Saves the state after `step`, replacing a checkpoint of the same step, then removes older ones.
   ///
@@ -30,7 +32,7 @@ public struct CheckpointStore: Sendable {
     precondition(keep >= 1, "keeping \(keep) checkpoints")
     precondition(step >= 0, "a checkpoint of step \(step)")
     try makeFolder(url)
-    removeLeftovers()
+    try removeLeftovers()
     let final = url.appendingPathComponent(Self.name(step))
     let partial = hidden(step, "partial")
     do {
@@ -42,7 +44,7 @@ public struct CheckpointStore: Sendable {
       try? FileManager.default.removeItem(at: partial)
       throw error
     }
-    removeLeftovers()
+    try removeLeftovers()
     try prune(upTo: step, keep: keep, protected: protected)
     return final
   }
@@ -50,10 +52,11 @@ public struct CheckpointStore: Sendable {
   /// The newest checkpoint whose sizes and digests are right.
   ///
   /// - Returns: nil if there is none; and one sentence for each newer checkpoint that is damaged.
-  /// - Throws: `CheckpointError.futureFormat` for a checkpoint that a later version of the program wrote.
+  /// - Throws: `CheckpointError.futureFormat` for a checkpoint that a later version of the program wrote; another one
+  ///   if the folder cannot be listed, so that nobody starts over because of a wrong permission.
   public func newestValid() throws -> (checkpoint: Checkpoint?, warnings: [String]) {
     var warnings: [String] = []
-    for step in steps().reversed() {
+    for step in try steps().reversed() {
       let folder = url.appendingPathComponent(Self.name(step))
       do {
         return (try open(folder, step: step), warnings)
@@ -89,17 +92,17 @@ extension CheckpointStore {
   }
 
   private func prune(upTo step: Int, keep: Int, protected: Set<Int>) throws {
-    let candidates = steps().filter { $0 <= step }
+    let candidates = try steps().filter { $0 <= step }
     for old in candidates.dropLast(keep) where !protected.contains(old) {
       try moveAway(url.appendingPathComponent(Self.name(old)), step: old)
     }
-    removeLeftovers()
+    try removeLeftovers()
   }
 
   /// Removes hidden folders of this run and of killed ones. One that cannot be removed takes room and does no
   /// harm.
-  private func removeLeftovers() {
-    for name in contents() where Self.isLeftover(name) {
+  private func removeLeftovers() throws {
+    for name in try contents() where Self.isLeftover(name) {
       try? FileManager.default.removeItem(at: url.appendingPathComponent(name))
     }
   }
@@ -133,8 +136,11 @@ extension CheckpointStore {
 // MARK: Names
 
 extension CheckpointStore {
-  private func contents() -> [String] {
-    (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
+  /// The names in the folder; none if there is no folder yet.
+  private func contents() throws -> [String] {
+    guard access(url.path, F_OK) == 0 || errno != ENOENT else { return [] }
+    try systemCall("list", url.path) { Int(access(url.path + "/.", R_OK | X_OK)) }
+    return try FileManager.default.contentsOfDirectory(atPath: url.path)
   }
 
   /// `step-000120`

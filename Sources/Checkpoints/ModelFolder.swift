@@ -22,7 +22,7 @@ public struct ModelFolder: Sendable {
   ///   missing, or a file that breaks its format.
   public init(_ url: URL) throws {
     self.url = url
-    try Self.requireFolder(url, purpose: "a model folder with config.json and model.safetensors is needed")
+    try requireFolder(url, purpose: "a model folder with config.json and model.safetensors is needed")
     let configURL = url.appendingPathComponent(Self.configName)
     guard FileManager.default.fileExists(atPath: configURL.path) else {
       throw CheckpointError.missing(
@@ -54,16 +54,6 @@ public struct ModelFolder: Sendable {
 
   /// Bytes of all files with weights.
   public var weightByteCount: Int { weightFiles.reduce(0) { $0 + $1.bytes.count } }
-
-  static func requireFolder(_ url: URL, purpose: String) throws {
-    var isFolder: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder) else {
-      throw CheckpointError.missing(path: url.path, purpose: purpose, remedy: "check the path")
-    }
-    guard isFolder.boolValue else {
-      throw CheckpointError.wrongKind(path: url.path, expected: "a folder", found: "a file")
-    }
-  }
 }
 
 // MARK: Finding the weights

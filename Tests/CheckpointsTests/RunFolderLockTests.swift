@@ -43,7 +43,8 @@ struct RunFolderLockTests {
   @Test func aFileInsteadOfAFolder() throws {
     try withTemporaryFolder { folder in
       let file = try "x".write("run", in: folder)
-      #expect("\(try checkpointError { try RunFolderLock(file) })".contains("Not a directory"))
+      #expect(
+        "\(try checkpointError { try RunFolderLock(file) })".contains("expected a folder, found a file"))
     }
   }
 
