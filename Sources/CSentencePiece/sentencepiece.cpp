@@ -42,7 +42,8 @@ csp_status load(std::string bytes, csp_model **result, char *message, size_t cap
   auto model = std::make_unique<csp_model>();
   model->bytes = std::move(bytes);
   if (model->bytes.empty() || !wire_format::read_model(model->bytes, model->parts)) {
-    say(message, capacity, model->bytes.empty() ? "it is empty" : "its protobuf message is cut short or malformed");
+    const bool empty = model->bytes.empty();
+    say(message, capacity, empty ? "it is empty" : "its protobuf message is cut short or malformed");
     return CSP_NOT_A_MODEL;
   }
   if (model->parts.piece_kinds.empty()) {
@@ -78,7 +79,9 @@ csp_status csp_load_file(const char *path, csp_model **model, char *message, siz
     }
     std::string bytes;
     std::vector<char> block(1 << 16);
-    while (size_t count = std::fread(block.data(), 1, block.size(), file.get())) bytes.append(block.data(), count);
+    while (size_t count = std::fread(block.data(), 1, block.size(), file.get())) {
+      bytes.append(block.data(), count);
+    }
     if (std::ferror(file.get())) {
       say(message, message_capacity, std::strerror(errno));
       return CSP_UNREADABLE;

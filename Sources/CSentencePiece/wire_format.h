@@ -1,5 +1,6 @@
-// The two things of a SentencePiece model file that the library's public interface keeps to itself: the kind of each
-// piece and the normaliser's character map. A reader for just these fields of the protobuf wire format.
+// The two things of a SentencePiece model file that the library's public interface keeps to itself: the kind
+// of each piece and the normaliser's character map. A reader for just these fields of the protobuf wire
+// format.
 #ifndef C_SENTENCE_PIECE_WIRE_FORMAT_H
 #define C_SENTENCE_PIECE_WIRE_FORMAT_H
 
@@ -27,7 +28,8 @@ inline bool read_varint(std::string_view &rest, uint64_t &value) {
   return false;
 }
 
-// Takes the next field off `rest`; false at the end and when the bytes are malformed (`rest` is then not empty).
+// Takes the next field off `rest`; false at the end and when the bytes are malformed (`rest` is then not
+// empty).
 inline bool next_field(std::string_view &rest, Field &field) {
   std::string_view cursor = rest;
   uint64_t tag = 0, length = 0;

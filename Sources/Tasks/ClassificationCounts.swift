@@ -1,7 +1,8 @@
-/// How often each label was answered with each label: integers, so that any split over ranks adds up to the same.
+/// How often each label was answered with each label: integers, so that any split over ranks adds up to the
+/// same.
 ///
-/// Let C[t][p] count the examples of label t answered with p; an answer that is no label has a column of its own and is
-/// wrong whatever t is. Source of the formulas: scikit-learn `metrics/_classification.py`.
+/// Let C[t][p] count the examples of label t answered with p; an answer that is no label has a column of its
+/// own and is wrong whatever t is. Source of the formulas: scikit-learn `metrics/_classification.py`.
 public struct ClassificationCounts: Sendable, Equatable {
   public let labelCount: Int
   /// Row by row: label t, answered with 0 ..< labelCount, then no label. labelCount × (labelCount + 1).
@@ -15,7 +16,8 @@ public struct ClassificationCounts: Sendable, Equatable {
 
   /// Counts added up elsewhere, in the order of `cells`.
   public init(labelCount: Int, cells: [Int]) {
-    precondition(cells.count == labelCount * (labelCount + 1), "\(cells.count) cells for \(labelCount) labels")
+    precondition(
+      cells.count == labelCount * (labelCount + 1), "\(cells.count) cells for \(labelCount) labels")
     self.labelCount = labelCount
     self.cells = cells
   }
@@ -91,7 +93,9 @@ public struct ClassificationCounts: Sendable, Equatable {
   private func expectedCount(_ label: Int) -> Int { (0...labelCount).reduce(0) { $0 + self[label, $1] } }
   private func predictedCount(_ label: Int) -> Int { (0..<labelCount).reduce(0) { $0 + self[$1, label] } }
 
-  private func f1(of label: Int) -> Double { ratio(2 * self[label, label], expectedCount(label) + predictedCount(label)) }
+  private func f1(of label: Int) -> Double {
+    ratio(2 * self[label, label], expectedCount(label) + predictedCount(label))
+  }
 
   private func ratio(_ part: Int, _ whole: Int) -> Double { whole == 0 ? 0 : Double(part) / Double(whole) }
 }

@@ -6,7 +6,8 @@ enum DataFolder {
 
   static func isDirectory(_ url: URL) -> Bool {
     var isDirectory: ObjCBool = false
-    return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) && isDirectory.boolValue
+    return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory)
+      && isDirectory.boolValue
   }
 
   /// Names of the entries of a folder that end in `suffix`, sorted by their bytes.

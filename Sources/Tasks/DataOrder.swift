@@ -2,9 +2,9 @@ import TensorCore
 
 /// The order in which the examples are visited: one permutation per epoch, evaluated on demand.
 ///
-/// A Feistel network on the smallest power of two that holds all indices is a bijection whatever its round function;
-/// walking along its cycle until the value is below `count` (two evaluations on average at most) makes it one of 0 ..< count.
-/// Nothing is stored, so that step 1,000,000 costs what step 0 costs.
+/// A Feistel network on the smallest power of two that holds all indices is a bijection whatever its round
+/// function; walking along its cycle until the value is below `count` (two evaluations on average at most)
+/// makes it one of 0 ..< count. Nothing is stored, so that step 1,000,000 costs what step 0 costs.
 /// Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains"; round function: Philox.
 public struct DataOrder: Sendable {
   /// Number of examples.
@@ -26,7 +26,8 @@ public struct DataOrder: Sendable {
 
   /// The example at `position` (0 ..< count) of `epoch` (from 0). O(1).
   public func example(epoch: Int, position: Int) -> Int {
-    precondition(epoch >= 0 && (0..<count).contains(position), "epoch \(epoch), position \(position) of \(count)")
+    precondition(
+      epoch >= 0 && (0..<count).contains(position), "epoch \(epoch), position \(position) of \(count)")
     return example(CounterGenerator(seed: seed, purpose: .shuffle, step: UInt64(epoch)), position)
   }
 

@@ -2,8 +2,9 @@ import Foundation
 
 /// Film reviews, positive or negative (Maas et al. 2011, "Learning word vectors for sentiment analysis").
 ///
-/// Data: `train.jsonl` and `test.jsonl` with the columns `text` and `label` (1 positive, 0 negative), or the official
-/// `aclImdb` folders (`train/pos/*.txt`, `train/neg/*.txt`, the same under `test`). The answer is the label's word.
+/// Data: `train.jsonl` and `test.jsonl` with the columns `text` and `label` (1 positive, 0 negative), or the
+/// official `aclImdb` folders (`train/pos/*.txt`, `train/neg/*.txt`, the same under `test`). The answer is
+/// the label's word.
 public struct IMDbTask: TextTask {
   public let name = "imdb"
   public let labels = ["negative", "positive"]
@@ -47,7 +48,8 @@ public struct IMDbTask: TextTask {
   private func lineExamples(_ url: URL) throws -> [Example] {
     var examples: [Example] = []
     try JSONLines.forEachRow(of: url, as: Row.self) { row, line in
-      guard let label = ["0", "1"].firstIndex(of: row.label.text) ?? labels.firstIndex(of: row.label.text) else {
+      guard let label = ["0", "1"].firstIndex(of: row.label.text) ?? labels.firstIndex(of: row.label.text)
+      else {
         throw DataError.unknownLabel(
           url, line: line, found: row.label.text, known: "0 (negative) and 1 (positive)")
       }
@@ -67,7 +69,9 @@ public struct IMDbTask: TextTask {
       files += try DataFolder.names(in: url, suffix: ".txt").map { ($0, label) }
     }
     guard !files.isEmpty else { throw DataError.noExamples(folder) }
-    files.sort { $0.name == $1.name ? $0.label < $1.label : $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+    files.sort {
+      $0.name == $1.name ? $0.label < $1.label : $0.name.utf8.lexicographicallyPrecedes($1.name.utf8)
+    }
     return try files.enumerated().map { index, file in
       let path = "\(file.label == 0 ? "neg" : "pos")/\(file.name)"
       return example(

@@ -33,7 +33,9 @@ enum JSONLines {
     if line == 0 || blankLine == 1 { throw DataError.noExamples(url) }
   }
 
-  private static func row<Row: Decodable>(_ text: Data, _ decoder: JSONDecoder, url: URL, line: Int) throws -> Row {
+  private static func row<Row: Decodable>(_ text: Data, _ decoder: JSONDecoder, url: URL, line: Int) throws
+    -> Row
+  {
     guard text.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) != nil else {
       throw DataError.invalidUTF8(url, line: line)
     }
@@ -46,7 +48,8 @@ enum JSONLines {
           throw DataError.malformedLine(url, line: line, reason: "another JSON value")
         }
         throw DataError.wrongType(
-          url, line: line, column: column, expected: (Row.self as? any DescribedRow.Type)?.expected(column) ?? "text")
+          url, line: line, column: column,
+          expected: (Row.self as? any DescribedRow.Type)?.expected(column) ?? "text")
       case .dataCorrupted(let context):
         let cause = (context.underlyingError as? CocoaError)?.userInfo[NSDebugDescriptionErrorKey] as? String
         throw DataError.malformedLine(

@@ -1,12 +1,14 @@
 /// Composes leaves from the examples of a batch, and gives leaves to workers.
 ///
-/// Both are longest-processing-time-first: the most expensive item goes to the least loaded bin. Every tie is broken by
-/// the lower number, so that the result is a pure function of the costs.
-/// Source: Graham 1969, "Bounds on multiprocessing timing anomalies" (load at most 4/3 − 1/(3m) of the optimum).
+/// Both are longest-processing-time-first: the most expensive item goes to the least loaded bin. Every tie
+/// is broken by the lower number, so that the result is a pure function of the costs.
+/// Source: Graham 1969, "Bounds on multiprocessing timing anomalies" (load at most 4/3 − 1/(3m) of the
+/// optimum).
 public enum LeafPlanner {
   /// The examples of each leaf, as ascending indices into the batch.
   ///
-  /// Number of leaves: ⌈Σ costs ÷ leafTokens⌉, rounded up to a multiple of 8 above 8, at most one per example.
+  /// Number of leaves: ⌈Σ costs ÷ leafTokens⌉, rounded up to a multiple of 8 above 8, at most one per
+  /// example.
   /// - Parameters:
   ///   - costs: tokens of each example of the batch, in batch order.
   ///   - leafTokens: tokens a leaf should hold.

@@ -35,7 +35,8 @@ public struct LengthStatistics: Sendable, Equatable, CustomStringConvertible {
   public var description: String {
     guard count > 0 else { return "no examples" }
     return String(
-      format: "%d examples; source tokens: mean %.1f, median %g, 90 %% up to %d, longest %d; %d cut (%.1f %%); "
+      format:
+        "%d examples; source tokens: mean %.1f, median %g, 90 %% up to %d, longest %d; %d cut (%.1f %%); "
         + "target tokens: mean %.1f",
       count, meanSource, medianSource, source90, maxSource, cutCount, 100 * cutShare, meanTarget)
   }

@@ -79,7 +79,8 @@ extension TextTask {
     }
     if let url = location(of: split, in: directory) { return url }
     throw DataError.missing(
-      directory, expected: "there is no \(split.rawValue) data of task \(name) here; expected \(split.rawValue).jsonl"
+      directory,
+      expected: "there is no \(split.rawValue) data of task \(name) here; expected \(split.rawValue).jsonl"
         + ", or name the file itself")
   }
 }

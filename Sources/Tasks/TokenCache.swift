@@ -4,9 +4,9 @@ import Tokenization
 
 /// Token tables on disk, shared by the ranks and runs of a node.
 ///
-/// A table lies under `directory` by the digest of all it depends on: tokenizer, data files (path, size, time of change),
-/// task, text options, length limits and format. Whoever comes first tokenises while the others wait for its
-/// lock and then map its file; a damaged file is made anew.
+/// A table lies under `directory` by the digest of all it depends on: tokenizer, data files (path, size,
+/// time of change), task, text options, length limits and format. Whoever comes first tokenises while the
+/// others wait for its lock and then map its file; a damaged file is made anew.
 public struct TokenCache: Sendable {
   public let directory: URL
 
@@ -89,8 +89,8 @@ public struct TokenCache: Sendable {
     _ key: ContentKey, _ reason: String, _ warn: (String) -> Void, _ make: () throws -> [EncodedExample]
   ) throws -> TokenTable {
     warn(
-      "token cache: cannot use \(directory.path): \(reason); the tokens stay in memory and every rank makes its own "
-        + "(choose another folder with --cache-dir)")
+      "token cache: cannot use \(directory.path): \(reason); the tokens stay in memory and every rank makes "
+        + "its own (choose another folder with --cache-dir)")
     return try TokenTable(bytes: TokenTable.serialize(try make(), key: key), key: key)
   }
 

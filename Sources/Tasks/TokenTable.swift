@@ -6,7 +6,7 @@ import Tokenization
 /// Layout, little endian, every part a multiple of 4 bytes:
 ///
 ///     header       64 bytes, see `Header`
-///     starts       (2 · count + 1) × UInt64: source i is tokens starts[2i] ..< starts[2i+1], target i follows it
+///     starts       (2 · count + 1) × UInt64: source i is tokens starts[2i] ..< starts[2i + 1], target i follows
 ///     uncut        count × Int32: tokens of each source before it was cut
 ///     tokens       tokenCount × Int32
 struct TokenTable: Sendable {
@@ -29,12 +29,16 @@ struct TokenTable: Sendable {
   init(bytes: Data, key: ContentKey) throws {
     guard bytes.count >= Self.headerSize else { throw Defect.tooShort }
     let header = Header(bytes)
-    guard header.magic == Self.magic, header.version == UInt64(Self.formatVersion) else { throw Defect.notATable }
+    guard header.magic == Self.magic, header.version == UInt64(Self.formatVersion) else {
+      throw Defect.notATable
+    }
     guard header.key == key.value else { throw Defect.otherKey }
     guard header.count <= 1 << 40, header.tokenCount <= 1 << 40,
       bytes.count == Self.size(count: Int(header.count), tokenCount: Int(header.tokenCount))
     else { throw Defect.wrongSize }
-    guard Self.checksum(of: bytes.dropFirst(Self.headerSize)) == header.checksum else { throw Defect.checksum }
+    guard Self.checksum(of: bytes.dropFirst(Self.headerSize)) == header.checksum else {
+      throw Defect.checksum
+    }
     self.bytes = bytes
     count = Int(header.count)
     tokenCount = Int(header.tokenCount)
@@ -92,7 +96,8 @@ struct TokenTable: Sendable {
     return bytes.withUnsafeBytes { raw in
       [Int32](unsafeUninitializedCapacity: range.count) { output, filled in
         UnsafeMutableRawBufferPointer(output).copyMemory(
-          from: UnsafeRawBufferPointer(rebasing: raw[(first + 4 * range.lowerBound)..<(first + 4 * range.upperBound)]))
+          from: UnsafeRawBufferPointer(
+            rebasing: raw[(first + 4 * range.lowerBound)..<(first + 4 * range.upperBound)]))
         filled = range.count
       }
     }
@@ -107,7 +112,7 @@ struct TokenTable: Sendable {
   }
 
   /// FNV-1a over words of 32 bits in four interleaved lanes: as fast as the memory, sensitive to every bit.
-  private static func checksum(of payload: Data) -> UInt64 {
+  static func checksum(of payload: Data) -> UInt64 {
     let prime: UInt64 = 0x100_0000_01b3
     return payload.withUnsafeBytes { raw in
       var lanes = SIMD4<UInt64>(repeating: 0xcbf2_9ce4_8422_2325) ^ SIMD4(0, 1, 2, 3)
@@ -128,7 +133,8 @@ struct TokenTable: Sendable {
     }
   }
 
-  /// Eight words of 64 bits: magic, version, key (low, high), count, tokenCount, checksum of all that follows, zero.
+  /// Eight words of 64 bits: magic, version, key (low, high), count, tokenCount, checksum of all that
+  /// follows, zero.
   fileprivate struct Header {
     var magic: UInt64
     var version: UInt64
@@ -151,7 +157,8 @@ extension TokenTable.Header {
 
   fileprivate var bytes: Data {
     let words = [
-      magic, version, UInt64(truncatingIfNeeded: key), UInt64(truncatingIfNeeded: key >> 64), count, tokenCount,
+      magic, version, UInt64(truncatingIfNeeded: key), UInt64(truncatingIfNeeded: key >> 64), count,
+      tokenCount,
       checksum, 0,
     ].map(\.littleEndian)
     return words.withUnsafeBytes { Data($0) }

@@ -2,8 +2,8 @@ import TensorCore
 
 /// Which examples train and which judge: a pure function of (count, fraction, seed).
 ///
-/// Example i is for validation if its number u(i) in [0, 1) is below `fraction`; adding examples at the end moves no
-/// other example.
+/// Example i is for validation if its number u(i) in [0, 1) is below `fraction`; adding examples at the end
+/// moves no other example.
 public struct ValidationSplit: Sendable, Equatable {
   /// Indices into the data, ascending.
   public let train: [Int]

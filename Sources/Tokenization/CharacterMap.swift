@@ -1,9 +1,9 @@
 /// The character map of a SentencePiece model, applied as Hugging Face `tokenizers` applies it.
 ///
 /// The map is a Darts double-array trie whose values are offsets into a block of NUL-terminated replacements.
-/// Hugging Face differs from the library: it works on grapheme clusters. A cluster shorter than six bytes is looked
-/// up as a whole, and the **shortest** matching prefix decides for all of it; otherwise its characters are looked up
-/// one by one.
+/// Hugging Face differs from the library: it works on grapheme clusters. A cluster shorter than six bytes is
+/// looked up as a whole, and the **shortest** matching prefix decides for all of it; otherwise its
+/// characters are looked up one by one.
 /// Source: tokenizers `normalizers/precompiled.rs`, spm_precompiled `lib.rs`.
 struct CharacterMap: Sendable {
   private let units: [UInt32]
@@ -15,11 +15,13 @@ struct CharacterMap: Sendable {
     self.units = units
     self.replacements = replacements
     ascii = (0..<128).map { byte in
-      Self.replacement(for: CollectionOfOne(UInt8(byte)), units: units, replacements: replacements).map(Array.init)
+      Self.replacement(for: CollectionOfOne(UInt8(byte)), units: units, replacements: replacements).map(
+        Array.init)
     }
   }
 
-  /// - Parameter bytes: size of the trie in bytes (32 bits), the trie (32-bit units), the replacements; all little
+  /// - Parameter bytes: size of the trie in bytes (32 bits), the trie (32-bit units), the replacements; all
+  /// little
   ///   endian. Empty: the map that changes nothing.
   /// - Returns: nil if the sizes contradict each other.
   init?(bytes: [UInt8]) {

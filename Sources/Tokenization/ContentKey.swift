@@ -1,7 +1,7 @@
 /// A 128-bit FNV-1a digest of what a cached result depends on.
 ///
-/// It tells inputs apart by accident-proof odds, not against somebody who forges them. Every item is preceded by its
-/// length, so that neighbouring items cannot run into each other.
+/// It tells inputs apart by accident-proof odds, not against somebody who forges them. Every item is
+/// preceded by its length, so that neighbouring items cannot run into each other.
 /// Source: Fowler, Noll, Vo; RFC 9923.
 public struct ContentKey: Sendable, Hashable, CustomStringConvertible {
   public private(set) var value: UInt128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d

@@ -5,7 +5,8 @@
 enum Metaspace {
   private static let mark: [UInt8] = [0xE2, 0x96, 0x81]
 
-  /// Splits normalised text at white space and before every "▁", and calls `body` with each word, "▁" in front.
+  /// Splits normalised text at white space and before every "▁", and calls `body` with each word, "▁" in
+  /// front.
   ///
   /// `word` is the memory in which the words are put together.
   static func forEachWord(

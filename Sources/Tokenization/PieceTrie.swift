@@ -1,17 +1,20 @@
 /// All pieces of a vocabulary in one byte trie, for finding every piece that begins at a place of the text.
 struct PieceTrie: Sendable {
-  /// Children of node n are the edges `firstEdge[n] ..< firstEdge[n + 1]`, by ascending label; edge e leads to node e + 1.
+  /// Children of node n are the edges `firstEdge[n] ..< firstEdge[n + 1]`, by ascending label; edge e leads
+  /// to node e + 1.
   private var firstEdge: [Int32] = []
   private var labels: [UInt8] = []
   /// Piece that ends at each node, or -1.
   private var pieceAt: [Int32] = []
 
-  /// - Parameter pieces: UTF-8 of each piece, by id. Of equal pieces the last one counts; empty ones are left out.
+  /// - Parameter pieces: UTF-8 of each piece, by id. Of equal pieces the last one counts; empty ones are
+  /// left out.
   init(_ pieces: [[UInt8]]) {
     let order = pieces.indices.sorted {
       pieces[$0] == pieces[$1] ? $0 < $1 : pieces[$0].lexicographicallyPrecedes(pieces[$1])
     }
-    // Breadth first: node n stands for the pieces `order[ranges[n]]`, which share their first `depths[n]` bytes.
+    // Breadth first: node n stands for the pieces `order[ranges[n]]`, which share their first `depths[n]`
+    // bytes.
     var ranges = [0..<order.count]
     var depths = [0]
     var node = 0

@@ -2,7 +2,8 @@ import Foundation
 
 /// Closes the gaps that tokenisation opened before punctuation and English contractions.
 ///
-/// Source: transformers `tokenization_utils_base.py`, `clean_up_tokenization`; the order of the steps matters.
+/// Source: transformers `tokenization_utils_base.py`, `clean_up_tokenization`; the order of the steps
+/// matters.
 enum SpaceCleanup {
   private static let steps = [
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),

@@ -17,8 +17,8 @@ struct SpecialTokenLiterals: Sendable {
     beginsLiteral = (0..<256).map { grouped[UInt8($0)] != nil }
   }
 
-  /// Calls `text` with every stretch between literals that is not empty, and `literal` with the id of every literal, in
-  /// the order of the text.
+  /// Calls `text` with every stretch between literals that is not empty, and `literal` with the id of every
+  /// literal, in the order of the text.
   func split(
     _ bytes: UnsafeBufferPointer<UInt8>, text: (UnsafeBufferPointer<UInt8>) -> Void, literal: (Int32) -> Void
   ) {

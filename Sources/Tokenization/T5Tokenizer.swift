@@ -2,10 +2,10 @@ import Foundation
 
 /// T5's tokenizer: the ids that Hugging Face gives for the same `spiece.model`.
 ///
-/// A text is cut at literal special tokens; each stretch is normalised by the model's character map and split at white
-/// space; every word gets a "▁" in front and is segmented on its own; `</s>` closes the sequence.
-/// Ids: the pieces (`<pad>` 0, `</s>` 1, `<unk>` 2, …), above them the sentinels `<extra_id_99>` … `<extra_id_0>`, above
-/// those whatever the folder adds.
+/// A text is cut at literal special tokens; each stretch is normalised by the model's character map and
+/// split at white space; every word gets a "▁" in front and is segmented on its own; `</s>` closes the
+/// sequence. Ids: the pieces (`<pad>` 0, `</s>` 1, `<unk>` 2, …), above them the sentinels `<extra_id_99>` …
+/// `<extra_id_0>`, above those whatever the folder adds.
 /// Source: transformers `models/t5/tokenization_t5.py`; tokenizers `pre_tokenizers/metaspace.rs`.
 public struct T5Tokenizer: Tokenizer {
   public let vocabularyCount: Int
@@ -53,7 +53,8 @@ public struct T5Tokenizer: Tokenizer {
     identity = vocabulary.identity(characterMap: model.characterMap, cleansUpSpaces: cleansUpSpaces)
   }
 
-  /// - Throws: `TokenizationError.vocabularyMismatch` when the model has fewer embedding rows than there are ids.
+  /// - Throws: `TokenizationError.vocabularyMismatch` when the model has fewer embedding rows than there are
+  /// ids.
   ///   More rows are common: T5's 32,100 ids live in 32,128 rows.
   public func validate(modelVocabularySize: Int) throws {
     guard vocabularyCount <= modelVocabularySize else {
@@ -76,7 +77,9 @@ public struct T5Tokenizer: Tokenizer {
         normalized.removeAll(keepingCapacity: true)
         characterMap.normalize(stretch, into: &normalized)
         normalized.withUnsafeBufferPointer { bytes in
-          Metaspace.forEachWord(in: bytes, word: &word) { segmenter.segment($0, lattice: &lattice, into: &ids) }
+          Metaspace.forEachWord(in: bytes, word: &word) {
+            segmenter.segment($0, lattice: &lattice, into: &ids)
+          }
         }
       } literal: { id in
         ids.append(id)

@@ -1,6 +1,7 @@
 import Foundation
 
-/// What `tokenizer_config.json` and `special_tokens_map.json` say beyond `spiece.model`; both files are optional.
+/// What `tokenizer_config.json` and `special_tokens_map.json` say beyond `spiece.model`; both files are
+/// optional.
 struct T5TokenizerConfiguration: Sendable, Equatable {
   /// Number of sentinels `<extra_id_k>` above the pieces.
   var sentinelCount = 100
@@ -15,7 +16,8 @@ struct T5TokenizerConfiguration: Sendable, Equatable {
     let configurationURL = folder.appendingPathComponent("tokenizer_config.json")
     var sentinels: Set<Int>?
     if let map = try Self.object(at: mapURL) {
-      sentinels = Self.sentinels(in: (map["additional_special_tokens"] as? [Any] ?? []).compactMap(Self.content))
+      sentinels = Self.sentinels(
+        in: (map["additional_special_tokens"] as? [Any] ?? []).compactMap(Self.content))
     }
     if let object = try Self.object(at: configurationURL) {
       if let cleans = object["clean_up_tokenization_spaces"] as? Bool { cleansUpSpaces = cleans }

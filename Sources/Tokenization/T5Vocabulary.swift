@@ -4,7 +4,8 @@ import Foundation
 struct T5Vocabulary {
   /// Text of every id; empty for ids that nothing claims.
   private(set) var tokens: [String]
-  /// UTF-8 and log-probabilities of what words are made of: the pieces, and the sentinels at 0 as Hugging Face has it.
+  /// UTF-8 and log-probabilities of what words are made of: the pieces, and the sentinels at 0 as Hugging
+  /// Face has it.
   private(set) var segmentable: [[UInt8]]
   private(set) var scores: [Double]
   /// The tokens recognised literally in a text and left out when special tokens are skipped.
@@ -46,7 +47,8 @@ struct T5Vocabulary {
         guard tokens[Int(id)] == text else {
           throw TokenizationError.badConfiguration(
             url.deletingLastPathComponent().appendingPathComponent("tokenizer_config.json"),
-            reason: "added_tokens_decoder: id \(id) is \"\(text)\", but \"\(tokens[Int(id)])\" in spiece.model "
+            reason:
+              "added_tokens_decoder: id \(id) is \"\(text)\", but \"\(tokens[Int(id)])\" in spiece.model "
               + "with its sentinels; the two files belong to different tokenizers")
         }
       } else {

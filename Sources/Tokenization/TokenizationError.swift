@@ -24,7 +24,8 @@ public enum TokenizationError: DescribedError, Equatable {
     case .unreadable(let url, let reason):
       "reading the tokenizer: cannot read \(url.path): \(reason)"
     case .corruptModel(let url, let reason):
-      "reading the tokenizer: \(url.path) is not a usable SentencePiece model: \(reason); fetch the file again"
+      "reading the tokenizer: \(url.path) is not a usable SentencePiece model: \(reason); "
+        + "fetch the file again"
     case .badConfiguration(let url, let reason):
       "reading the tokenizer: \(url.path): \(reason)"
     case .vocabularyMismatch(let url, let ids, let rows):

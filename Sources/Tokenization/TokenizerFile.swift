@@ -2,8 +2,8 @@ import Foundation
 
 /// The piece scores of a `tokenizer.json`, which Hugging Face prefers to those of `spiece.model`.
 ///
-/// They are the same numbers, rounded in their decimal form; the last bit decides between segmentations of equal
-/// probability (seen in one IMDb review of 4,500).
+/// They are the same numbers, rounded in their decimal form; the last bit decides between segmentations of
+/// equal probability (seen in one IMDb review of 4,500).
 enum TokenizerFile {
   /// Scores by id, or nil if the folder has no `tokenizer.json`.
   ///
@@ -23,12 +23,14 @@ enum TokenizerFile {
     let entries = file.model.vocab
     guard entries.count == pieces.count else {
       throw TokenizationError.badConfiguration(
-        url, reason: "it has \(entries.count) pieces, spiece.model with its sentinels \(pieces.count); "
+        url,
+        reason: "it has \(entries.count) pieces, spiece.model with its sentinels \(pieces.count); "
           + "the two files belong to different tokenizers")
     }
     for (id, entry) in entries.enumerated() where !entry.text.utf8.elementsEqual(pieces[id]) {
       throw TokenizationError.badConfiguration(
-        url, reason: "piece \(id) is \"\(entry.text)\", but \"\(String(decoding: pieces[id], as: UTF8.self))\" in "
+        url,
+        reason: "piece \(id) is \"\(entry.text)\", but \"\(String(decoding: pieces[id], as: UTF8.self))\" in "
           + "spiece.model with its sentinels; the two files belong to different tokenizers")
     }
     return entries.map(\.score)

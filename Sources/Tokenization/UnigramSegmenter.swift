@@ -1,11 +1,12 @@
 /// The most probable segmentation of a word under a unigram model.
 ///
-/// best(end) = max over pieces ending there of best(start) + score(piece); where no piece covers the next character
-/// alone, the unknown piece does, at the lowest score of the vocabulary − 10; neighbouring unknowns become one.
+/// best(end) = max over pieces ending there of best(start) + score(piece); where no piece covers the next
+/// character alone, the unknown piece does, at the lowest score of the vocabulary − 10; neighbouring
+/// unknowns become one.
 ///
 /// The scores are added up in Double. The SentencePiece library adds them in Float, which decides differently
-/// between segmentations of equal probability, such as the two of "!!!!!": Hugging Face adds in Double, so do we.
-/// Of equals the first found stays: the one whose last piece is longer.
+/// between segmentations of equal probability, such as the two of "!!!!!": Hugging Face adds in Double, so
+/// do we. Of equals the first found stays: the one whose last piece is longer.
 /// Source: Kudo 2018, section 3.2; tokenizers `models/unigram/model.rs`, `encode_optimized`.
 struct UnigramSegmenter: Sendable {
   private let trie: PieceTrie

@@ -51,8 +51,8 @@ csp_piece_kind csp_piece_type(const csp_model *model, int32_t id);
 // The normaliser's character map (a double-array trie and its replacement strings), owned by the model.
 const uint8_t *csp_character_map(const csp_model *model, size_t *length);
 
-// Ids of `text` as the library itself gives them: its normaliser, no special tokens. `count` receives the number of ids,
-// also with CSP_TOO_SMALL.
+// Ids of `text` as the library itself gives them: its normaliser, no special tokens. `count` receives the
+// number of ids, also with CSP_TOO_SMALL.
 csp_status csp_encode(
     const csp_model *model, const char *text, size_t length, int32_t *ids, size_t capacity, size_t *count,
     char *message, size_t message_capacity);

@@ -1,0 +1,39 @@
+import Foundation
+import Tokenization
+
+@testable import Tasks
+
+enum Fixtures {
+  static let goldens = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Goldens")
+
+  /// Runs `body` with a folder that holds the given files; names may have folders in them.
+  @discardableResult static func withFolder<Result>(
+    _ files: [String: String] = [:], _ body: (URL) throws -> Result
+  ) throws -> Result {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("tasks-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    for (name, text) in files {
+      let url = folder.appendingPathComponent(name)
+      try FileManager.default.createDirectory(
+        at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+      try Data(text.utf8).write(to: url)
+    }
+    return try body(folder)
+  }
+}
+
+/// One id per word, its number of letters + 10; end-of-sequence 1.
+struct WordLengthTokenizer: Tokenizer {
+  var identity = "word lengths"
+  let vocabularyCount = 1000
+  let padID: Int32 = 0
+  let eosID: Int32 = 1
+  let unknownID: Int32 = 2
+
+  func encode(_ text: String) -> [Int32] { text.split(separator: " ").map { Int32($0.count + 10) } + [1] }
+  func decode(_ ids: [Int32], skippingSpecialTokens: Bool) -> String {
+    ids.map(String.init).joined(separator: " ")
+  }
+}
