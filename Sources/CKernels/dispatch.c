@@ -8,7 +8,8 @@ static const kernel_table *table = &kernels_scalar;
 // The CPU's features and, through XGETBV, whether the system saves the wide registers.
 static int runs(kernel_set set) {
   __builtin_cpu_init();
-  const int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const int avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   switch (set) {
     case KERNEL_SET_SCALAR: return 1;
     case KERNEL_SET_AVX2: return avx2;

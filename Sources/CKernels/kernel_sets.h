@@ -1,4 +1,4 @@
-// The tables of the three sets, and the system headers the bodies need (included outside any target attribute).
+// The tables of the three sets, and the system headers the bodies need, outside any target attribute.
 #ifndef PEFT_DIST_KERNEL_SETS_H
 #define PEFT_DIST_KERNEL_SETS_H
 

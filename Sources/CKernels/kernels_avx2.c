@@ -1,7 +1,8 @@
 // The kernels compiled for AVX2 with FMA and F16C.
 #include "kernel_sets.h"
 
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#define KERNEL_TARGET target("avx2,fma,f16c")
+#pragma clang attribute push(__attribute__((KERNEL_TARGET)), apply_to = function)
 #define KERNEL_SET avx2
 #define KERNEL_HAS_MASKS 0
 #define KERNEL_HAS_F16C 1

@@ -1,7 +1,8 @@
 // The kernels compiled for AVX-512 (F, DQ, BW, VL).
 #include "kernel_sets.h"
 
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c"))), apply_to = function)
+#define KERNEL_TARGET target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,f16c")
+#pragma clang attribute push(__attribute__((KERNEL_TARGET)), apply_to = function)
 #define KERNEL_SET avx512
 #define KERNEL_HAS_MASKS 1
 #define KERNEL_HAS_F16C 1

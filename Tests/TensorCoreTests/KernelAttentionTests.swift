@@ -51,6 +51,18 @@ import Testing
     #expect(excess(logSumExp, expectedLog, absolute: 1e-6, relative: 1e-6) <= 0)
   }
 
+  /// With a log-sum-exp of 0 the recomputation is the exponential itself.
+  @Test(arguments: KernelSet.available) func exponential(kernels: KernelSet) throws {
+    let table = try kernels.table()
+    let x = (0..<100_000).map { -86.5 + Float($0) * 0.00175 }
+    var y = x
+    table.softmax_again(&y, 1, x.count, x.count, 0, nil, 0, 1, [0])
+    #expect(excess(y, x.map { exp(Double($0)) }, absolute: 0, relative: 1.3e-7) <= 0)
+    var ends: [Float] = [-.infinity, -1e30, -86.7, 0, -0.0, 89, .infinity, .nan]
+    table.softmax_again(&ends, 1, ends.count, ends.count, 0, nil, 0, 1, [0])
+    #expect(ends[0..<7] == [0, 0, 0, 1, 1, .infinity, .infinity] && ends[7].isNaN)
+  }
+
   @Test(arguments: KernelSet.available) func rowsThatSeeNothing(kernels: KernelSet) throws {
     let table = try kernels.table()
     var s = [Float](repeating: -.infinity, count: 20)

@@ -55,18 +55,21 @@ INLINE void activation_loop(activation_kind kind, const float *x, float *y, long
   FOR_VECTORS(count, activation_pair(kind, load(x + i, n), &value, &slope); store(y + i, value, n));
 }
 
-INLINE void activation_backward_loop(activation_kind kind, const float *dy, const float *x, float *dx, long count) {
+INLINE void activation_backward_loop(activation_kind kind, const float *dy, const float *x, float *dx,
+                                     long count) {
   f32x16 value, slope;
-  FOR_VECTORS(count, activation_pair(kind, load(x + i, n), &value, &slope); store(dx + i, load(dy + i, n) * slope, n));
+  FOR_VECTORS(count, activation_pair(kind, load(x + i, n), &value, &slope);
+              store(dx + i, load(dy + i, n) * slope, n));
 }
 
 INLINE void gated_loop(activation_kind kind, const float *a, const float *b, float *y, long count) {
   f32x16 value, slope;
-  FOR_VECTORS(count, activation_pair(kind, load(a + i, n), &value, &slope); store(y + i, value * load(b + i, n), n));
+  FOR_VECTORS(count, activation_pair(kind, load(a + i, n), &value, &slope);
+              store(y + i, value * load(b + i, n), n));
 }
 
-INLINE void gated_backward_loop(activation_kind kind, const float *dy, const float *a, const float *b, float *da,
-                                float *db, long count) {
+INLINE void gated_backward_loop(activation_kind kind, const float *dy, const float *a, const float *b,
+                                float *da, float *db, long count) {
   f32x16 value, slope;
   FOR_VECTORS(count, const f32x16 d = load(dy + i, n); activation_pair(kind, load(a + i, n), &value, &slope);
               store(da + i, d * load(b + i, n) * slope, n); store(db + i, d * value, n));
@@ -76,7 +79,8 @@ KERNEL(void, activation)(activation_kind kind, const float *x, float *y, long co
   FOR_ACTIVATION(activation_loop, x, y, count)
 }
 
-KERNEL(void, activation_backward)(activation_kind kind, const float *dy, const float *x, float *dx, long count) {
+KERNEL(void, activation_backward)(activation_kind kind, const float *dy, const float *x, float *dx,
+                                  long count) {
   FOR_ACTIVATION(activation_backward_loop, dy, x, dx, count)
 }
 

@@ -34,8 +34,8 @@ INLINE f32x16 biased_score(const float *s, const float *bias_row, long i, long n
   return bias_row ? z + load(bias_row + i, n) : z;
 }
 
-KERNEL(void, softmax)(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal,
-                      float scale, float *log_sum_exp) {
+KERNEL(void, softmax)(float *s, long rows, long columns, long ld, long first_row, const float *bias,
+                      int causal, float scale, float *log_sum_exp) {
   for (long r = 0; r < rows; r++) {
     float *row = s + r * ld;
     const float *bias_row = bias ? bias - (first_row + r) : 0;
@@ -59,8 +59,8 @@ KERNEL(void, softmax)(float *s, long rows, long columns, long ld, long first_row
   }
 }
 
-KERNEL(void, softmax_again)(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal,
-                            float scale, const float *log_sum_exp) {
+KERNEL(void, softmax_again)(float *s, long rows, long columns, long ld, long first_row, const float *bias,
+                            int causal, float scale, const float *log_sum_exp) {
   for (long r = 0; r < rows; r++) {
     float *row = s + r * ld;
     const float *bias_row = bias ? bias - (first_row + r) : 0;
@@ -72,7 +72,8 @@ KERNEL(void, softmax_again)(float *s, long rows, long columns, long ld, long fir
   }
 }
 
-KERNEL(void, softmax_backward)(const float *p, float *dp, const float *delta, long rows, long columns, long ld) {
+KERNEL(void, softmax_backward)(const float *p, float *dp, const float *delta, long rows, long columns,
+                               long ld) {
   for (long r = 0; r < rows; r++) {
     const float *pr = p + r * ld;
     float *dpr = dp + r * ld;
@@ -80,7 +81,8 @@ KERNEL(void, softmax_backward)(const float *p, float *dp, const float *delta, lo
   }
 }
 
-KERNEL(void, row_dots)(const float *a, const float *b, float *delta, long rows, long width, long lda, long ldb) {
+KERNEL(void, row_dots)(const float *a, const float *b, float *delta, long rows, long width, long lda,
+                       long ldb) {
   for (long r = 0; r < rows; r++) {
     const float *ar = a + r * lda, *br = b + r * ldb;
     f32x16 products = 0.0f;

@@ -1,4 +1,5 @@
-// fp32 from and to the 16-bit formats: bfloat16 (upper half of a float) and IEEE half precision. x, y: [count].
+// fp32 from and to the 16-bit formats: bfloat16 (upper half of a float) and IEEE half precision.
+// x, y: [count].
 
 #if KERNEL_REFERENCES
 float reference_fp16_to_float(uint16_t x) {

@@ -55,7 +55,8 @@ KERNEL(float, fixed_point_add)(int64_t *sum, const float *x, long count, int shi
   return value;
 }
 
-// The integer as a double with 53 bits rounded to odd, so that the later rounding to float is the only one that shows.
+// The integer as a double with 53 bits rounded to odd, so that the later rounding to float is the only one
+// that shows.
 INLINE f64x8 odd_double(i64x8 value) {
   const i64x8 sign = value >> 63;
   u64x8 magnitude = (u64x8)((value ^ sign) - sign);

@@ -26,7 +26,8 @@ INLINE f32x16 exp16(f32x16 x) {
 // 1 / (1 + e^-x).
 INLINE f32x16 logistic16(f32x16 x) { return 1.0f / (1.0f + exp16(-x)); }
 
-// tanh x within about 2 ulp: near zero the polynomial of Cephes' tanhf, elsewhere (1 - e^-2|x|) / (1 + e^-2|x|).
+// tanh x within about 2 ulp: near zero the polynomial of Cephes' tanhf, elsewhere (1 - e) / (1 + e) with
+// e = exp(-2 |x|).
 INLINE f32x16 tanh16(f32x16 x) {
   const f32x16 z = x * x;
   f32x16 p = -5.70498872745e-3f;
@@ -40,8 +41,8 @@ INLINE f32x16 tanh16(f32x16 x) {
   return absolute(x) < 0.625f ? near_zero : far;
 }
 
-// erf x within 1e-7: x + x P(x^2) below 0.925, 1 - exp(t Q(t)) with t = min(|x|, 4) above; P and Q interpolate at
-// Chebyshev nodes (largest error of the polynomials themselves 2e-8).
+// erf x within 1e-7: x + x P(x^2) below 0.925, 1 - exp(t Q(t)) with t = min(|x|, 4) above; P and Q
+// interpolate at Chebyshev nodes (largest error of the polynomials themselves 2e-8).
 INLINE f32x16 erf16(f32x16 x) {
   const f32x16 z = x * x;
   f32x16 p = -0.00059899474f;

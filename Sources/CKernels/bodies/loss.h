@@ -1,7 +1,8 @@
-// Softmax cross-entropy over logits [rows, columns] with its gradient in place, and the index of the largest entry.
+// Softmax cross-entropy over logits [rows, columns] with its gradient in place; the index of the largest one.
 
 #if KERNEL_REFERENCES
-double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows, long columns) {
+double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows,
+                               long columns) {
   double loss = 0;
   for (long r = 0; r < rows; r++) {
     const float *row = logits + r * columns;
@@ -42,7 +43,8 @@ INLINE double sum_of_exponentials(float *x, long count, float most, int keep) {
   return sum_lanes_double(low + high);
 }
 
-KERNEL(double, cross_entropy)(float *logits, const int32_t *labels, long rows, long columns, float gradient_scale) {
+KERNEL(double, cross_entropy)(float *logits, const int32_t *labels, long rows, long columns,
+                              float gradient_scale) {
   double loss = 0;
   const int wants_gradient = gradient_scale != 0.0f;
   for (long r = 0; r < rows; r++) {
@@ -70,7 +72,8 @@ KERNEL(long, argmax)(const float *x, long count) {
   const i32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   f32x16 best = -INFINITY;
   i32x16 where = 0x7fffffff, here = lanes;
-  FOR_VECTORS(count, const f32x16 v = first_lanes(load(x + i, n), n, -INFINITY); const i32x16 better = v > best;
+  FOR_VECTORS(count, const f32x16 v = first_lanes(load(x + i, n), n, -INFINITY);
+              const i32x16 better = v > best;
               best = better ? v : best; where = better ? here : where; here += 16);
   const float most = max_lanes(best);
   int32_t first = 0x7fffffff;

@@ -2,7 +2,8 @@
 // x, y, dy, dx: [rows, width]; weight, dweight: [width]; inverse_rms: [rows]; unaligned, no overlap.
 
 #if KERNEL_REFERENCES
-void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width, double epsilon) {
+void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width,
+                        double epsilon) {
   for (long r = 0; r < rows; r++) {
     double squares = 0;
     for (long c = 0; c < width; c++) squares += (double)x[r * width + c] * x[r * width + c];
@@ -12,8 +13,8 @@ void reference_rms_norm(const float *x, const float *weight, double *y, long row
 }
 #endif
 
-KERNEL(void, rms_norm)(const float *x, const float *weight, float *y, float *inverse_rms, long rows, long width,
-                       float epsilon) {
+KERNEL(void, rms_norm)(const float *x, const float *weight, float *y, float *inverse_rms, long rows,
+                       long width, float epsilon) {
   for (long r = 0; r < rows; r++) {
     const float *xr = x + r * width;
     float *yr = y + r * width;
@@ -26,13 +27,15 @@ KERNEL(void, rms_norm)(const float *x, const float *weight, float *y, float *inv
 }
 
 // dx = k w dy - x k^3 / width * sum(w dy x), k the inverse rms; dweight += dy x k.
-KERNEL(void, rms_norm_backward)(const float *dy, const float *x, const float *weight, const float *inverse_rms,
+KERNEL(void, rms_norm_backward)(const float *dy, const float *x, const float *weight,
+                                const float *inverse_rms,
                                 float *dx, int accumulate, float *dweight, long rows, long width) {
   for (long r = 0; r < rows; r++) {
     const float *dyr = dy + r * width, *xr = x + r * width;
     const float inverse = inverse_rms[r];
     if (dweight) {
-      FOR_VECTORS(width, store(dweight + i, load(dweight + i, n) + load(dyr + i, n) * (load(xr + i, n) * inverse), n));
+      FOR_VECTORS(width, const f32x16 product = load(dyr + i, n) * (load(xr + i, n) * inverse);
+                  store(dweight + i, load(dweight + i, n) + product, n));
     }
     if (!dx) continue;
     float *dxr = dx + r * width;

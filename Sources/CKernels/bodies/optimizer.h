@@ -1,4 +1,5 @@
-// AdamW (Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithm 2). p, m, v, g: [count].
+// AdamW (Loshchilov & Hutter 2019, "Decoupled weight decay regularization", algorithm 2).
+// p, m, v, g: [count].
 
 #if KERNEL_REFERENCES
 void reference_adamw(double *p, double *m, double *v, const float *g, long count, const adamw_factors *f) {

@@ -1,7 +1,8 @@
-// Vectors of 16 floats, the unit every kernel is written in, and the few operations clang's vector extensions lack.
+// Vectors of 16 floats, the unit every kernel is written in, and what clang's vector extensions lack.
 //
-// A body file works in whole vectors; the last, partial one is loaded with zeros behind the end and stored in part.
-// Lane structure and order depend on counts alone, never on addresses, so equal arguments give equal bits.
+// A body file works in whole vectors; the last, partial one is loaded with zeros behind the end and stored in
+// part. Lane structure and order depend on counts alone, never on addresses, so equal arguments give equal
+// bits.
 
 typedef float f32x4 __attribute__((ext_vector_type(4)));
 typedef float f32x8 __attribute__((ext_vector_type(8)));
@@ -15,8 +16,8 @@ typedef uint64_t u64x8 __attribute__((ext_vector_type(8)));
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
-// Runs a statement over [0, count) in vectors: it sees the position `i` and the number `n` of entries there, 16 but
-// for the last. `n` is a constant in the main loop, so partial loads and stores cost nothing there.
+// Runs a statement over [0, count) in vectors: it sees the position `i` and the number `n` of entries there,
+// 16 but for the last. `n` is a constant in the main loop, so partial loads and stores cost nothing there.
 #define FOR_VECTORS(count, ...) \
   do { \
     const long vector_count_ = (count); \

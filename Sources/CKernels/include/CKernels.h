@@ -1,11 +1,12 @@
 // Hand-written SIMD kernels over row-major fp32 arrays.
 //
 // Every kernel is written once, over vectors of 16 floats, and compiled for AVX-512, AVX2 and plain x86-64;
-// `kernels_select` picks a set once per process, before any thread starts (until then: the best). A `reference_` twin in plain scalar C
-// stands for each kernel whose arithmetic is worth checking.
+// `kernels_select` picks a set once per process, before any thread starts (until then: the best). A
+// `reference_` twin in plain scalar C stands for each kernel whose arithmetic is worth checking.
 //
-// Conventions: pointers need no alignment; unless a comment says otherwise inputs and outputs must not overlap.
-// Reductions run in one fixed order for a given shape, so a call gives the same bits each time it is made.
+// Conventions: pointers need no alignment; unless a comment says otherwise inputs and outputs must not
+// overlap. Reductions run in one fixed order for a given shape, so a call gives the same bits each time it is
+// made.
 #ifndef PEFT_DIST_CKERNELS_H
 #define PEFT_DIST_CKERNELS_H
 
@@ -42,7 +43,8 @@ void k_activation_backward(activation_kind kind, const float *dy, const float *x
 // y = f(a) * b.
 void k_gated(activation_kind kind, const float *a, const float *b, float *y, long count);
 // da = dy * b * f'(a); db = dy * f(a).
-void k_gated_backward(activation_kind kind, const float *dy, const float *a, const float *b, float *da, float *db, long count);
+void k_gated_backward(activation_kind kind, const float *dy, const float *a, const float *b, float *da,
+                      float *db, long count);
 
 void k_add(const float *a, const float *b, float *y, long count);            // y = a + b; y may be a or b
 void k_multiply(const float *a, const float *b, float *y, long count);       // y = a * b; y may be a or b
@@ -50,7 +52,8 @@ void k_accumulate(float *y, const float *x, float scale, long count);        // 
 void k_scale(float *x, float scale, long count);                             // x *= scale
 void k_fill(float *x, float value, long count);
 void k_add_bias(float *y, const float *bias, long rows, long width);         // y[r, c] += bias[c]
-void k_column_sums(const float *x, float *sums, long rows, long width);      // sums[c] += sum over r of x[r, c], r ascending
+// sums[c] += sum over r of x[r, c], r ascending.
+void k_column_sums(const float *x, float *sums, long rows, long width);
 
 // ---------------------------------------------------------------------------------------------- reductions
 double k_sum_squares(const float *x, long count);                            // in double
@@ -60,24 +63,27 @@ int k_all_finite(const float *x, long count);                                // 
 // ---------------------------------------------------------------------------------------------- norms
 // T5 layer norm (RMS norm): y = x * inverse_rms * weight, inverse_rms[r] = 1 / sqrt(mean(x[r]^2) + epsilon).
 // x, y [rows, width]; weight [width]; inverse_rms [rows], written.
-void k_rms_norm(const float *x, const float *weight, float *y, float *inverse_rms, long rows, long width, float epsilon);
-// dx (+)= gradient of the above; adds to dx if `accumulate`, else overwrites. dweight [width] += if not null; dx may be null.
-void k_rms_norm_backward(const float *dy, const float *x, const float *weight, const float *inverse_rms, float *dx,
-                         int accumulate, float *dweight, long rows, long width);
+void k_rms_norm(const float *x, const float *weight, float *y, float *inverse_rms, long rows, long width,
+                float epsilon);
+// dx (+)= gradient of the above; adds to dx if `accumulate`, else overwrites. dweight [width] += if not null;
+// dx may be null.
+void k_rms_norm_backward(const float *dy, const float *x, const float *weight, const float *inverse_rms,
+                         float *dx, int accumulate, float *dweight, long rows, long width);
 
 // ---------------------------------------------------------------------------------------------- attention
 // One tile of scores: query rows first_row .. first_row+rows-1 (positions within the sequence, or within the
 // sequence plus cache) against keys 0 .. columns-1. s [rows, columns] with leading dimension ld holds q.k.
-// z[i, j] = scale * s[i, j] + bias[j - i], i the absolute query position; bias may be null and otherwise points at
-// the entry for offset 0 (negative indices are used). With `causal`, keys j > i count as minus infinity.
-// s becomes softmax(z) row by row, log_sum_exp[row] = log sum exp z. A row that sees no key (all z minus infinity)
-// gets zeros and log_sum_exp minus infinity.
-void k_softmax(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal, float scale,
-               float *log_sum_exp);
+// z[i, j] = scale * s[i, j] + bias[j - i], i the absolute query position; bias may be null and otherwise
+// points at the entry for offset 0 (negative indices are used). With `causal`, keys j > i count as minus
+// infinity. s becomes softmax(z) row by row, log_sum_exp[row] = log sum exp z. A row that sees no key (all z
+// minus infinity) gets zeros and log_sum_exp minus infinity.
+void k_softmax(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal,
+               float scale, float *log_sum_exp);
 // The same probabilities again from raw scores and the saved log_sum_exp: s = exp(z - log_sum_exp).
-void k_softmax_again(float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal,
-                     float scale, const float *log_sum_exp);
-// dz[i, j] = p[i, j] * (dp[i, j] - delta[i]), written over dp. p, dp [rows, columns], both with leading dimension ld.
+void k_softmax_again(float *s, long rows, long columns, long ld, long first_row, const float *bias,
+                     int causal, float scale, const float *log_sum_exp);
+// dz[i, j] = p[i, j] * (dp[i, j] - delta[i]), written over dp. p, dp [rows, columns], both with leading
+// dimension ld.
 void k_softmax_backward(const float *p, float *dp, const float *delta, long rows, long columns, long ld);
 // delta[i] = sum over c of a[i, c] * b[i, c]; a and b [rows, width] with leading dimensions lda, ldb.
 void k_row_dots(const float *a, const float *b, float *delta, long rows, long width, long lda, long ldb);
@@ -85,35 +91,37 @@ void k_row_dots(const float *a, const float *b, float *delta, long rows, long wi
 void k_bias_gradient(const float *dz, long rows, long columns, long ld, long first_row, float *dbias);
 
 // ---------------------------------------------------------------------------------------------- loss
-// Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored.
-// Returns the sum of -log softmax(logits)[label] in double, rows ascending. If gradient_scale is not 0, logits become
+// Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored. Returns the
+// sum of -log softmax(logits)[label] in double, rows ascending. If gradient_scale is not 0, logits become
 // gradient_scale * (softmax - onehot), zero in ignored rows. NaN for a label outside 0 ..< columns.
 double k_cross_entropy(float *logits, const int32_t *labels, long rows, long columns, float gradient_scale);
-// Index of the largest entry, the lowest index among equals; NaN never wins; 0 if there is no entry. count < 2^31.
+// Index of the largest entry, the lowest index among equals; NaN never wins; 0 if there is no entry.
+// count < 2^31.
 long k_argmax(const float *x, long count);
 
-// ---------------------------------------------------------------------------------------------- random numbers
-// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four words from a counter of four
-// words and a key of two.
+// ---------------------------------------------------------------------------------------------- randomness
+// Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"): four words from a
+// counter of four words and a key of two.
 void k_philox(const uint32_t counter[4], uint64_t key, uint32_t out[4]);
-// y = x * keep / (1 - rate), keep one with probability 1 - rate; y may be x. Entry (r, c) looks at word c % 4 of
-// philox((c / 4, position[r], example[r], 0), key): below rate * 2^32 means dropped. [rows, width], leading dimension ld
-// for both. The mask belongs to (key, example, position, column), never to the row's place in the batch.
-void k_dropout(const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows, long width,
-               long ld, uint64_t key, float rate);
+// y = x * keep / (1 - rate), keep one with probability 1 - rate; y may be x. Entry (r, c) looks at word c % 4
+// of philox((c / 4, position[r], example[r], 0), key): below rate * 2^32 means dropped. [rows, width],
+// leading dimension ld for both. The mask belongs to (key, example, position, column), never to the row's
+// place in the batch.
+void k_dropout(const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows,
+               long width, long ld, uint64_t key, float rate);
 
 // ---------------------------------------------------------------------------------------------- exact sums
-// sum[i] += round_to_even(x[i] * 2^shift) in 64-bit fixed point. Returns the largest |x[i]|: infinity or NaN if any
-// entry is not finite, and nothing is promised of `sum` then. The caller sees to it that nothing overflows:
-// entries with |x| * 2^shift >= 2^62 are added as zero, and the returned maximum tells.
+// sum[i] += round_to_even(x[i] * 2^shift) in 64-bit fixed point. Returns the largest |x[i]|: infinity or NaN
+// if any entry is not finite, and nothing is promised of `sum` then. The caller sees to it that nothing
+// overflows: entries with |x| * 2^shift >= 2^62 are added as zero, and the returned maximum tells.
 float k_fixed_point_add(int64_t *sum, const float *x, long count, int shift);
 // y[i] = (float)(sum[i] * 2^-shift), rounded once.
 void k_fixed_point_read(const int64_t *sum, float *y, long count, int shift);
 
 // ---------------------------------------------------------------------------------------------- optimizers
-// AdamW (Loshchilov & Hutter 2019, algorithm 2, as PyTorch computes it): p *= 1 - rate * decay;
-// m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; p -= rate / correction1 * m / (sqrt(v) / sqrt(correction2) + epsilon),
-// correction_k = 1 - beta_k^t.
+// AdamW (Loshchilov & Hutter 2019, algorithm 2, as PyTorch computes it):
+//   p *= 1 - rate * decay;  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2;
+//   p -= rate / correction1 * m / (sqrt(v) / sqrt(correction2) + epsilon),  correction_k = 1 - beta_k^t.
 typedef struct {
   float rate, beta1, beta2, epsilon, decay, correction1, correction2;
   float complement1, complement2;  // 1 - beta_k, rounded once: 1 - (float)0.999 is off by 1e-5 of itself
@@ -124,19 +132,24 @@ void k_adamw(float *p, float *m, float *v, const float *g, long count, const ada
 void k_bf16_to_float(const uint16_t *x, float *y, long count);
 void k_fp16_to_float(const uint16_t *x, float *y, long count);
 void k_float_to_bf16(const float *x, uint16_t *y, long count);   // round to nearest even, NaN kept
-void k_float_to_fp16(const float *x, uint16_t *y, long count);   // round to nearest even, overflow to infinity
+// round to nearest even, overflow to infinity
+void k_float_to_fp16(const float *x, uint16_t *y, long count);
 
 // ---------------------------------------------------------------------------------------------- references
 // Plain scalar twins, in double where rounding is the question, to hold the kernels against in tests.
 double reference_activation(activation_kind kind, double x);
-void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width, double epsilon);
+void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width,
+                        double epsilon);
+// p [rows, columns] without gaps, whatever ld.
 void reference_softmax(const float *s, double *p, double *log_sum_exp, long rows, long columns, long ld,
-                       long first_row, const float *bias, int causal, double scale);  // p [rows, columns], dense
-double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows, long columns);
+                       long first_row, const float *bias, int causal, double scale);
+double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows,
+                               long columns);
 void reference_dropout(const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows,
                        long width, long ld, uint64_t key, float rate);
 float reference_fixed_point_add(int64_t *sum, const float *x, long count, int shift);
-void reference_adamw(double *p, double *m, double *v, const float *g, long count, const adamw_factors *factors);
+void reference_adamw(double *p, double *m, double *v, const float *g, long count,
+                     const adamw_factors *factors);
 float reference_fp16_to_float(uint16_t x);
 uint16_t reference_float_to_fp16(float x);
 uint16_t reference_float_to_bf16(float x);

@@ -7,10 +7,13 @@
 #define KERNEL_LIST(X) \
   X(void, activation, (activation_kind kind, const float *x, float *y, long count), (kind, x, y, count)) \
   X(void, activation_backward, \
-    (activation_kind kind, const float *dy, const float *x, float *dx, long count), (kind, dy, x, dx, count)) \
-  X(void, gated, (activation_kind kind, const float *a, const float *b, float *y, long count), (kind, a, b, y, count)) \
+    (activation_kind kind, const float *dy, const float *x, float *dx, long count), \
+    (kind, dy, x, dx, count)) \
+  X(void, gated, (activation_kind kind, const float *a, const float *b, float *y, long count), \
+    (kind, a, b, y, count)) \
   X(void, gated_backward, \
-    (activation_kind kind, const float *dy, const float *a, const float *b, float *da, float *db, long count), \
+    (activation_kind kind, const float *dy, const float *a, const float *b, float *da, float *db, \
+     long count), \
     (kind, dy, a, b, da, db, count)) \
   X(void, add, (const float *a, const float *b, float *y, long count), (a, b, y, count)) \
   X(void, multiply, (const float *a, const float *b, float *y, long count), (a, b, y, count)) \
@@ -23,11 +26,12 @@
   X(float, max_abs, (const float *x, long count), (x, count)) \
   X(int, all_finite, (const float *x, long count), (x, count)) \
   X(void, rms_norm, \
-    (const float *x, const float *weight, float *y, float *inverse_rms, long rows, long width, float epsilon), \
+    (const float *x, const float *weight, float *y, float *inverse_rms, long rows, long width, \
+     float epsilon), \
     (x, weight, y, inverse_rms, rows, width, epsilon)) \
   X(void, rms_norm_backward, \
-    (const float *dy, const float *x, const float *weight, const float *inverse_rms, float *dx, int accumulate, \
-     float *dweight, long rows, long width), \
+    (const float *dy, const float *x, const float *weight, const float *inverse_rms, float *dx, \
+     int accumulate, float *dweight, long rows, long width), \
     (dy, x, weight, inverse_rms, dx, accumulate, dweight, rows, width)) \
   X(void, softmax, \
     (float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal, float scale, \
@@ -37,9 +41,11 @@
     (float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal, float scale, \
      const float *log_sum_exp), \
     (s, rows, columns, ld, first_row, bias, causal, scale, log_sum_exp)) \
-  X(void, softmax_backward, (const float *p, float *dp, const float *delta, long rows, long columns, long ld), \
+  X(void, softmax_backward, (const float *p, float *dp, const float *delta, long rows, long columns, \
+                             long ld), \
     (p, dp, delta, rows, columns, ld)) \
-  X(void, row_dots, (const float *a, const float *b, float *delta, long rows, long width, long lda, long ldb), \
+  X(void, row_dots, (const float *a, const float *b, float *delta, long rows, long width, long lda, \
+                     long ldb), \
     (a, b, delta, rows, width, lda, ldb)) \
   X(void, bias_gradient, (const float *dz, long rows, long columns, long ld, long first_row, float *dbias), \
     (dz, rows, columns, ld, first_row, dbias)) \
@@ -49,8 +55,8 @@
   X(long, argmax, (const float *x, long count), (x, count)) \
   X(void, philox, (const uint32_t counter[4], uint64_t key, uint32_t out[4]), (counter, key, out)) \
   X(void, dropout, \
-    (const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows, long width, long ld, \
-     uint64_t key, float rate), \
+    (const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows, long width, \
+     long ld, uint64_t key, float rate), \
     (x, y, example, position, rows, width, ld, key, rate)) \
   X(float, fixed_point_add, (int64_t *sum, const float *x, long count, int shift), (sum, x, count, shift)) \
   X(void, fixed_point_read, (const int64_t *sum, float *y, long count, int shift), (sum, y, count, shift)) \
