@@ -1,0 +1,280 @@
+#!/usr/bin/env bash
+# The one entry: checks what is missing, builds in release, chooses ranks and threads, runs. See ./launch.sh --help.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+program="$root/.build/release/peft-dist"
+packages=(libopenmpi-dev openmpi-bin libopenblas-dev libsentencepiece-dev libdnnl-dev pkg-config)
+
+usage() {
+  cat <<'HELP'
+usage: ./launch.sh [-n N] [--hostfile F] [--threads T] COMMAND ARGUMENTS...
+
+Installs or names what is missing, builds peft-dist in release, prints the mpirun line and runs it.
+
+  -n N           ranks (MPI processes); default: one per NUMA node of this machine
+  --hostfile F   hosts to run on, one per line as "NAME slots=RANKS" (cluster/hostfile.example);
+                 default of -n is then the sum of the slots
+  --threads T    threads of each rank; default: the cores of this machine divided by the ranks
+
+Commands:
+  train, evaluate, bench        run under mpirun; arguments as in `peft-dist COMMAND --help`
+  test                          build and run the tests (PEFT_DIST_SLOW_TESTS=1 adds the slow ones)
+  build                         build .build/release/peft-dist and stop
+  generate, classify, merge, inspect, conformance, doctor, ...   run as one process, without mpirun
+
+Inside a Slurm job the hosts come from the allocation. INT, TERM or HUP lets a run save and end with exit
+code 75 (--resume goes on from there); a second one ends it at once.
+
+  ./launch.sh -n 2 train --model DIR --task imdb --data-dir DIR --method lora --output runs/imdb
+  ./launch.sh train --config run.yaml --resume
+  ./launch.sh --hostfile hosts train --config run.yaml
+HELP
+}
+
+say() { printf 'launch.sh: %s\n' "$*" >&2; }
+die() {
+  say "error: $1"
+  exit "${2:-1}"
+}
+
+# --- what is missing ---------------------------------------------------------------------------------------------
+
+missing_packages() {
+  local name
+  if ! command -v dpkg >/dev/null; then
+    # Not Debian: what the packages bring, by other names.
+    for name in ompi-c openblas sentencepiece; do pkg-config --exists "$name" 2>/dev/null || echo "$name"; done
+    [[ -e /usr/include/dnnl.h || -e /usr/local/include/dnnl.h ]] || echo dnnl
+    return 0
+  fi
+  for name in "${packages[@]}"; do
+    dpkg -s "$name" 2>/dev/null | grep -q '^Status: install ok installed$' || echo "$name"
+  done
+}
+
+install_missing() {
+  local missing as_root=()
+  mapfile -t missing < <(missing_packages)
+  if ((${#missing[@]} == 0)); then return; fi
+  if ! command -v apt-get >/dev/null; then
+    die "missing: ${missing[*]}. Install Open MPI, OpenBLAS, SentencePiece and oneDNN with their headers, and pkg-config."
+  fi
+  if (($(id -u) != 0)); then
+    if ! sudo -n true 2>/dev/null; then
+      die "missing packages; install them with: sudo apt-get update && sudo apt-get install -y ${missing[*]}"
+    fi
+    as_root=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  "${as_root[@]}" apt-get update >&2 || say "warning: apt-get update failed; trying with the lists at hand"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y "${missing[@]}" >&2 ||
+    die "apt-get install failed; mend what it says above, or install by hand: apt-get install ${missing[*]}"
+}
+
+check_swift() {
+  local folder version major minor
+  for folder in "${HOME:-/root}/.local/share/swiftly/bin" /opt/swift/usr/bin; do
+    if ! command -v swift >/dev/null && [[ -x $folder/swift ]]; then PATH="$folder:$PATH"; fi
+  done
+  if ! command -v swift >/dev/null; then
+    die "no swift on PATH: install Swift 6.1 or later from https://www.swift.org/install/linux/ and put its bin folder on PATH"
+  fi
+  version=$(swift --version 2>/dev/null || true)
+  if [[ ! $version =~ Swift\ version\ ([0-9]+)\.([0-9]+) ]]; then
+    die "'swift --version' does not name a version; is $(command -v swift) the Swift compiler?"
+  fi
+  major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
+  if ((major < 6 || (major == 6 && minor < 1))); then
+    die "Swift $major.$minor at $(command -v swift) is too old: 6.1 or later is needed, see https://www.swift.org/install/linux/"
+  fi
+}
+
+# --- building and testing ----------------------------------------------------------------------------------------
+
+build() {
+  local log
+  [[ -x $program ]] || say "building peft-dist in release; the first time takes some minutes"
+  log=$(mktemp)
+  if ! swift build --package-path "$root" -c release --product peft-dist >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -f "$log"
+    die "the build failed, see above"
+  fi
+  rm -f "$log"
+}
+
+# Tests reach into modules, so these are compiled differently (-enable-testing): in a folder of their own, lest each
+# run of the tests and each run of the program recompile everything. One configuration holds the tests and the
+# programs that they start.
+run_tests() {
+  exec swift test --package-path "$root" --scratch-path "$root/.build/tests" -c release "$@"
+}
+
+# --- this machine ------------------------------------------------------------------------------------------------
+
+# Sets `machine_cores` (real cores), `cores` (those this shell may use, no more than its container's share) and `nodes`
+# (NUMA nodes).
+look_at_machine() {
+  local allowed quota period
+  allowed=$(nproc)
+  cores=$allowed nodes=1
+  if command -v lscpu >/dev/null; then
+    cores=$(lscpu -p=CORE,SOCKET | sed '/^#/d' | sort -u | wc -l)
+    nodes=$(lscpu -p=NODE | sed '/^#/d' | sort -u | wc -l)
+  fi
+  machine_cores=$cores
+  if [[ -r /sys/fs/cgroup/cpu.max ]]; then
+    read -r quota period </sys/fs/cgroup/cpu.max
+    if [[ $quota != max ]] && ((quota / period < allowed)); then allowed=$((quota / period)); fi
+  fi
+  if ((allowed < cores)); then cores=$allowed; fi
+  if ((cores < 1)); then cores=1; fi
+  if ((nodes < 1)); then nodes=1; fi
+  if ((nodes > cores)); then nodes=$cores; fi
+}
+
+# Sets `mpirun` to Open MPI's.
+find_mpirun() {
+  for mpirun in mpirun mpirun.openmpi; do
+    if "$mpirun" --version 2>/dev/null | grep -q 'Open MPI'; then return; fi
+  done
+  die "no Open MPI mpirun on PATH: install openmpi-bin (found: $(command -v mpirun || echo none))"
+}
+
+# --- running under mpirun ----------------------------------------------------------------------------------------
+
+# Sets `line`, the command to run, from ranks, threads, hostfile, command and arguments.
+compose_line() {
+  local given index
+  given=""
+  for ((index = 0; index < ${#arguments[@]}; index++)); do
+    case ${arguments[index]} in
+    --threads-per-rank) given=${arguments[index + 1]:-} ;;
+    --threads-per-rank=*) given=${arguments[index]#*=} ;;
+    esac
+  done
+  line=("$mpirun")
+  if (($(id -u) == 0)); then line+=(--allow-run-as-root); fi
+  if [[ -n $hostfile || -n ${SLURM_JOB_ID:-} ]]; then
+    # Other hosts: their slots say how many ranks each gets, and a rank without a thread count takes its share of cores.
+    if [[ -n $hostfile ]]; then line+=(--hostfile "$hostfile"); fi
+    if [[ -n $ranks ]]; then line+=(-n "$ranks"); fi
+    line+=(--bind-to none)
+  else
+    : "${ranks:=$nodes}"
+    : "${threads:=${given:-$((cores / ranks > 0 ? cores / ranks : 1))}}"
+    line+=(-n "$ranks")
+    if ((ranks > cores)); then line+=(--oversubscribe); fi
+    # Binding pays when the ranks fill the machine, one beside the other; otherwise the system places threads better.
+    if ((ranks > 1 && ranks * threads == machine_cores && cores == machine_cores)); then
+      line+=(--map-by "slot:PE=$threads")
+    else
+      line+=(--bind-to none)
+    fi
+  fi
+  # Ranks write into pipes; so they know how wide the terminal is.
+  if [[ -t 2 ]] && PEFT_DIST_TERMINAL_COLUMNS=$(stty size <&2 2>/dev/null | cut -d' ' -f2); then
+    export PEFT_DIST_TERMINAL_COLUMNS
+    line+=(-x PEFT_DIST_TERMINAL_COLUMNS)
+  fi
+  line+=("$program" "$command" "${arguments[@]}")
+  if [[ -z $given && -n $threads ]]; then line+=(--threads-per-rank "$threads"); fi
+}
+
+# Runs `line` in a session of its own, so that a Ctrl-C reaches this script alone, which asks mpirun to ask the ranks to
+# save (USR1, which mpirun forwards). Ends with the exit code of the run.
+run_line() {
+  local seen=-1 code status=1 shown
+  signals=0 child=""
+  trap on_signal INT TERM HUP USR1
+  shown=$(printf ' %q' "${line[@]}")
+  say "${shown# }"
+  setsid "${line[@]}" </dev/null &
+  child=$!
+  # A signal ends `wait` early: wait until one comes through undisturbed. 127: the end was told already.
+  while ((seen != signals)); do
+    seen=$signals code=0
+    wait "$child" || code=$?
+    if ((code != 127)); then status=$code; fi
+  done
+  if ((status == 75)); then say "stopped after saving; the same command with --resume goes on from there"; fi
+  exit "$status"
+}
+
+on_signal() {
+  signals=$((signals + 1))
+  [[ -n $child ]] || exit 130
+  if ((signals == 1)); then
+    say "asked to stop: the run saves and ends; once more ends it at once"
+    kill -USR1 "$child" 2>/dev/null || true
+  elif ((signals == 2)); then
+    kill -TERM "$child" 2>/dev/null || true
+  else
+    kill -KILL "$child" 2>/dev/null || true
+  fi
+}
+
+# --- arguments ---------------------------------------------------------------------------------------------------
+
+# A whole number of at least one, or an error that names the option.
+positive() { [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1 needs a whole number of at least 1, not '$2'" 2; }
+
+needs_mpi() {
+  case $command in
+  train | evaluate | bench) ;;
+  *) return 1 ;;
+  esac
+  local argument
+  for argument in "${arguments[@]}"; do
+    case $argument in
+    -h | --help | --dry-run) return 1 ;;
+    esac
+  done
+}
+
+ranks="" threads="" hostfile=""
+while (($# > 0)); do
+  case $1 in
+  -n | -np | --hostfile | --threads)
+    (($# > 1)) || die "$1 needs a value" 2
+    case $1 in
+    --hostfile) hostfile=$2 ;;
+    --threads) positive "$1" "$2" && threads=$2 ;;
+    *) positive "$1" "$2" && ranks=$2 ;;
+    esac
+    shift 2
+    ;;
+  -h | --help)
+    usage
+    exit 0
+    ;;
+  -*) die "unknown option '$1'; see ./launch.sh --help (options of the command come after the command)" 2 ;;
+  *) break ;;
+  esac
+done
+if (($# == 0)); then
+  usage >&2
+  exit 2
+fi
+command=$1
+shift
+arguments=("$@")
+[[ -z $hostfile || -r $hostfile ]] || die "cannot read the hostfile '$hostfile'"
+
+install_missing
+check_swift
+case $command in
+test) run_tests "${arguments[@]}" ;;
+build)
+  build
+  say "built $program"
+  exit 0
+  ;;
+esac
+build
+if ! needs_mpi; then exec "$program" "$command" "${arguments[@]}"; fi
+look_at_machine
+find_mpirun
+compose_line
+run_line
