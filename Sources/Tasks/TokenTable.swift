@@ -6,7 +6,7 @@ import Tokenization
 /// Layout, little endian, every part a multiple of 4 bytes:
 ///
 ///     header       64 bytes, see `Header`
-///     starts       (2 · count + 1) × UInt64: source i is tokens starts[2i] ..< starts[2i + 1], target i follows
+///     starts       (2 · count + 1) × UInt64: source i is starts[2i] ..< starts[2i + 1], then target i
 ///     uncut        count × Int32: tokens of each source before it was cut
 ///     tokens       tokenCount × Int32
 struct TokenTable: Sendable {

@@ -53,13 +53,13 @@ public struct T5Tokenizer: Tokenizer {
     identity = vocabulary.identity(characterMap: model.characterMap, cleansUpSpaces: cleansUpSpaces)
   }
 
-  /// - Throws: `TokenizationError.vocabularyMismatch` when the model has fewer embedding rows than there are
-  /// ids.
-  ///   More rows are common: T5's 32,100 ids live in 32,128 rows.
-  public func validate(modelVocabularySize: Int) throws {
-    guard vocabularyCount <= modelVocabularySize else {
-      throw TokenizationError.vocabularyMismatch(
-        tokenizer: url, ids: vocabularyCount, embeddingRows: modelVocabularySize)
+  /// Refuses a model whose embedding cannot belong to this vocabulary.
+  ///
+  /// More rows than ids are common, as T5's 32,100 ids live in 32,128 rows; more than twice as many are not.
+  /// - Throws: `TokenizationError.vocabularyMismatch`.
+  public func validate(modelVocabularySize rows: Int) throws {
+    guard vocabularyCount <= rows, rows <= 2 * vocabularyCount else {
+      throw TokenizationError.vocabularyMismatch(tokenizer: url, ids: vocabularyCount, embeddingRows: rows)
     }
   }
 

@@ -57,11 +57,14 @@ import Testing
 
   @Test func vocabularyOfAnotherModel() throws {
     let tokenizer = try Fixtures.tokenizer()
-    try tokenizer.validate(modelVocabularySize: 1100)
-    try tokenizer.validate(modelVocabularySize: 1128)
-    let error = #expect(throws: TokenizationError.self) { try tokenizer.validate(modelVocabularySize: 1099) }
-    #expect(
-      error?.description.contains("1100 ids") == true && error?.description.contains("1099 rows") == true)
+    for rows in [1100, 1128, 2200] { try tokenizer.validate(modelVocabularySize: rows) }
+    for rows in [1, 1099, 2201, 32_128] {
+      let error = #expect(throws: TokenizationError.self) {
+        try tokenizer.validate(modelVocabularySize: rows)
+      }
+      #expect(error?.description.contains("has 1100 ids") == true)
+      #expect(error?.description.contains("has \(rows) rows") == true)
+    }
   }
 
   @Test(arguments: [
