@@ -21,7 +21,8 @@ Commands:
   train, evaluate, bench        run under mpirun; arguments as in `peft-dist COMMAND --help`
   test                          build and run the tests (PEFT_DIST_SLOW_TESTS=1 adds the slow ones)
   build                         build .build/release/peft-dist and stop
-  generate, classify, merge, inspect, conformance, doctor, ...   run as one process, without mpirun
+  any other (generate, inspect, conformance, doctor)   runs as one process, without mpirun; so do --help
+                                and train --dry-run
 
 Inside a Slurm job the hosts come from the allocation. INT, TERM or HUP lets a run save and end with exit
 code 75 (--resume goes on from there); a second one ends it at once.

@@ -4,15 +4,16 @@
 #   cluster/check-nodes.sh --hostfile hosts --output /shared/runs     (over ssh)
 #   cluster/check-nodes.sh --output /shared/runs                      (in a Slurm allocation, with srun)
 #
-# Compared: the program (SHA-256), the CPU features and the kernels and BLAS core that `peft-dist doctor` names, Open
-# MPI's version. Required: the output folder, seen by all as the same folder, can be written. Shown: memory to spare.
+# Compared: the program (SHA-256), CPU features, the numeric identity that `peft-dist doctor` finds (kernels, BLAS core and
+# a hash of what they compute), Open MPI's version. Required: the output folder, seen by all as the same folder, can be
+# written. Shown: memory to spare.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 program="$root/.build/release/peft-dist"
 hostfile="" output=""
 
-usage() { sed -n '2,8s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 die() {
   printf 'check-nodes.sh: error: %s\n' "$1" >&2
   exit "${2:-1}"
@@ -36,11 +37,13 @@ done
 # Runs on a host: KEY=VALUE words, values without blanks. Arguments: program, output folder or "", name of a file that the
 # starting host has put into it.
 examine() {
-  local program=$1 output=$2 probe=$3 sum=missing doctor=none mpi=none folder=unasked flags="" flag own
+  local program=$1 output=$2 probe=$3 sum=missing identity=none mpi=none folder=unasked flags="" flag own
   if [[ -x $program ]]; then
     sum=$(sha256sum "$program" | cut -c1-12)
-    doctor=$("$program" doctor 2>/dev/null </dev/null | grep -iE 'CPU features|kernels|BLAS' | tr -s ' \t\n' '_' || true)
-    doctor=${doctor:-none}
+    # Without the variables of a Slurm step, in which a program that srun has started cannot start MPI.
+    identity=$(env -i PATH="$PATH" HOME="${HOME:-/}" LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}" "$program" doctor \
+      2>/dev/null </dev/null | sed -n 's/^ *identity *//p' | tr -s ' ' '_' || true)
+    identity=${identity:-none}
   fi
   for flag in avx2 fma avx512f avx512vl avx512_bf16 avx512_fp16 amx_tile; do
     if grep -qw -m 1 "$flag" /proc/cpuinfo; then flags+="${flags:+,}$flag"; fi
@@ -54,7 +57,7 @@ examine() {
     else folder=writable; fi
     rm -f "$own"
   fi
-  echo "program=$sum mpi=$mpi cpu=${flags:-plain} doctor=$doctor memory=$(awk '/MemAvailable/ {printf "%dG", $2 / 1048576}' /proc/meminfo) output=$folder"
+  echo "program=$sum mpi=$mpi cpu=${flags:-plain} identity=$identity memory=$(awk '/MemAvailable/ {printf "%dG", $2 / 1048576}' /proc/meminfo) output=$folder"
 }
 
 # The examination of one host, or nothing if it cannot be reached.
@@ -103,7 +106,7 @@ for host in "${hosts[@]}"; do
     problems=("cannot be reached without a password")
   else
     first=${first:-$found}
-    for key in program mpi cpu doctor; do
+    for key in program mpi cpu identity; do
       if [[ $(value "$key" "$found") != "$(value "$key" "$first")" ]]; then problems+=("$key differs"); fi
     done
     if [[ $found == *program=missing* ]]; then problems+=("no program at $program"); fi
