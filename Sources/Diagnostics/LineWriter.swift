@@ -1,10 +1,12 @@
 import Foundation
 import Synchronization
 
-/// The one door to standard error: whole lines from any thread, and at most one status line that is redrawn in place.
+/// The one door to standard error: whole lines from any thread, and at most one status line that is redrawn
+/// in place.
 ///
-/// A line that arrives while a status line stands (on a terminal) takes its place, and the status line is drawn again
-/// below it. Each line goes out in one `write`, so lines of several processes on one terminal do not mix.
+/// A line that arrives while a status line stands (on a terminal) takes its place, and the status line is
+/// drawn again below it. Each line goes out in one `write`, so lines of several processes on one terminal
+/// do not mix.
 final class LineWriter: Sendable {
   static let standardError = LineWriter(descriptor: STDERR_FILENO)
 
@@ -25,7 +27,8 @@ final class LineWriter: Sendable {
     }
   }
 
-  /// Draws the status line, over the one before; nil ends it, and what was drawn last stays on the terminal.
+  /// Draws the status line, over the one before; nil ends it, and what was drawn last stays on the
+  /// terminal.
   func show(status: String?) {
     statusLine.withLock { current in
       if let status { put(Self.erase + status) } else if current != nil { put("\n") }
@@ -35,8 +38,8 @@ final class LineWriter: Sendable {
 
   /// Columns of the terminal written to, or nil if it is none.
   ///
-  /// Under `mpirun` the ranks write into a pipe; `launch.sh`, which knows the terminal, passes its width on in
-  /// `PEFT_DIST_TERMINAL_COLUMNS`.
+  /// Under `mpirun` the ranks write into a pipe; `launch.sh`, which knows the terminal, passes its width on
+  /// in `PEFT_DIST_TERMINAL_COLUMNS`.
   var terminalColumns: Int? {
     if isatty(descriptor) == 1 {
       var size = winsize()

@@ -1,10 +1,11 @@
 import Foundation
 import Synchronization
 
-/// How far a loop is, on standard error: a line redrawn in place on a terminal, a line every few seconds elsewhere.
+/// How far a loop is, on standard error: a line redrawn in place on a terminal, a line every few seconds
+/// elsewhere.
 ///
-/// `update` may be called after every step from any thread and costs next to nothing when nothing is due. A process
-/// whose `RunLog` is quiet shows nothing.
+/// `update` may be called after every step from any thread and costs next to nothing when nothing is due. A
+/// process whose `RunLog` is quiet shows nothing.
 public final class ProgressBar: Sendable {
   /// What is shown: a pure value, so that its text can be tested.
   public struct Reading: Sendable, Equatable {
@@ -29,7 +30,8 @@ public final class ProgressBar: Sendable {
 
   /// Where and how often lines go out.
   public enum Style: Sendable, Equatable {
-    /// Redrawn in place, at most ten times a second; nil: as wide as standard error's terminal is at that moment.
+    /// Redrawn in place, at most ten times a second; nil: as wide as standard error's terminal is at that
+    /// moment.
     case terminal(columns: Int?)
     /// A new line, at most one in so many seconds, and one at the end.
     case lines(everySeconds: Double)
@@ -80,7 +82,8 @@ public final class ProgressBar: Sendable {
   }
 
   init(
-    name: String, total: Int, firstStep: Int, style: Style, sink: Sink, clock: @escaping @Sendable () -> Double
+    name: String, total: Int, firstStep: Int, style: Style, sink: Sink,
+    clock: @escaping @Sendable () -> Double
   ) {
     (self.style, self.sink, self.clock) = (style, sink, clock)
     (self.firstStep, self.startTime) = (firstStep, clock())
@@ -104,7 +107,8 @@ public final class ProgressBar: Sendable {
     }
   }
 
-  /// Shows the last reading if it has not been, and gives the terminal's line free; more updates are ignored.
+  /// Shows the last reading if it has not been, and gives the terminal's line free; more updates are
+  /// ignored.
   public func finish() {
     if style == .silent { return }
     let now = clock()

@@ -2,7 +2,8 @@ import Foundation
 
 /// Numbers as people read them in a progress line or a summary.
 public enum ReadableNumbers {
-  /// A duration as `1:23:45`, or `23:45` below one hour; hours are not folded into days. Rounded to whole seconds.
+  /// A duration as `1:23:45`, or `23:45` below one hour; hours are not folded into days. Rounded to whole
+  /// seconds.
   ///
   /// A negative, infinite or unknown (NaN) duration reads `--:--`.
   public static func duration(seconds: Double) -> String {
@@ -24,7 +25,8 @@ public enum ReadableNumbers {
     return number < 0 ? "-" + text : text
   }
 
-  /// A loss with four decimals, or in powers of ten where that would show nothing or too much; `nan`, `inf` as such.
+  /// A loss with four decimals, or in powers of ten where that would show nothing or too much; `nan`, `inf`
+  /// as such.
   public static func loss(_ loss: Double) -> String {
     guard loss.isFinite else { return loss.isNaN ? "nan" : loss < 0 ? "-inf" : "inf" }
     let magnitude = abs(loss)

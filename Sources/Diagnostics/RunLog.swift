@@ -1,10 +1,12 @@
 import Logging
 import Synchronization
 
-/// What a run says to the person who started it: lines on standard error, `peft-dist: warning: …`, from any thread.
+/// What a run says to the person who started it: lines on standard error, `peft-dist: warning: …`, from
+/// any thread.
 ///
-/// In a job only rank 0 speaks: every other rank sets `isQuiet` as soon as it knows its number. Errors are said by every
-/// rank, since the one that fails may be the only one that knows. Results go to standard output and never here.
+/// In a job only rank 0 speaks: every other rank sets `isQuiet` as soon as it knows its number. Errors are
+/// said by every rank, since the one that fails may be the only one that knows. Results go to standard
+/// output and never here.
 public enum RunLog {
   private static let quiet = Atomic<Bool>(false)
   private static let logger = RunLogHandler.logger(writer: .standardError)

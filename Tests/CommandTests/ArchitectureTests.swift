@@ -3,7 +3,8 @@ import Testing
 
 /// The layer table of docs/architecture.md, held against the folders and imports of Sources.
 ///
-/// SwiftPM lets a target import any other that happens to be built, so the direction of the arrows needs a test.
+/// SwiftPM lets a target import any other that happens to be built, so the direction of the arrows needs a
+/// test.
 @Suite struct ArchitectureTests {
   private static let root = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
@@ -63,7 +64,8 @@ import Testing
       try LayerTable(page: "| layer | target | responsibility |\n|---|---|---|\n| x | `A` | b |")
     }
     #expect(throws: LayerTable.Problem.self) {
-      try LayerTable(page: "| layer | target | responsibility |\n|---|---|---|\n| 1 | `A` | b |\n| 2 | `A` | c |")
+      try LayerTable(
+        page: "| layer | target | responsibility |\n|---|---|---|\n| 1 | `A` | b |\n| 2 | `A` | c |")
     }
   }
 
@@ -107,7 +109,8 @@ private struct LayerTable {
     self.layers = layers
   }
 
-  /// Imports of a file that reach a target of its own layer or a higher one: `FILE:LINE: A (layer 2) imports B (layer 2)`.
+  /// Imports of a file that reach a target of its own layer or a higher one: `FILE:LINE: A (layer 2)
+  /// imports B (layer 2)`.
   func violations(file: String, target: String, text: String) -> [String] {
     let modules = Dictionary(uniqueKeysWithValues: layers.keys.map { ($0.replacing("-", with: "_"), $0) })
     var found: [String] = []
