@@ -6,7 +6,7 @@ extension ProgressBar.Reading {
     ([count + " (\(percent)%)"] + [lossText, tokensText, leftText].compactMap { $0 }).joined(separator: ", ")
   }
 
-  /// The reading as a line of a terminal: `step 120/1000 [=>   ] 12%  loss 0.6931  4,512 tokens/s  1:23 left`.
+  /// The reading as a terminal line: `step 120/1000 [=>   ] 12%  loss 0.6931  4,512 tokens/s  1:23 left`.
   ///
   /// Never longer than `width` - 1 characters, so that a terminal does not wrap it. As room gets scarce the
   /// bar goes first, then the speed, the time left and the loss.
