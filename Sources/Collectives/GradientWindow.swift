@@ -26,9 +26,7 @@ enum GradientWindow {
   static let unknown: Int32 = 8
   /// Bits between M and the top of a window made from M.
   static let headroomBits: Int32 = 8
-  /// M may lie this many bits below the top.
-  static let depthBits: Int32 = 24
-  /// The step by which a window follows M.
+  /// The step by which a window follows M; three steps deep it has too few bits left.
   static let strideBits: Int32 = 8
   /// Every finite float is below 2^128.
   static let highest: Int32 = 128
@@ -74,8 +72,7 @@ struct WindowCounts: Equatable {
     word &+= 1 << (UInt64(bracket) * 16)
   }
 
-  /// 0 (top) ... 3 for the bracket in which the largest entry of all leaves lies, nil if all entries are
-  /// zero.
+  /// 0 (top) ... 3 for the bracket in which the largest entry of all leaves lies, nil if all are zero.
   var highestBracket: Int? {
     (0..<4).first { (word >> (UInt64($0) * 16)) & 0xFFFF != 0 }
   }
