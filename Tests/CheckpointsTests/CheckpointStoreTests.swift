@@ -128,6 +128,7 @@ struct CheckpointStoreTests {
         let url = store.url.appendingPathComponent("step-000002/\(name)")
         let original = try [UInt8](Data(contentsOf: url))
         for place in stride(from: 0, to: original.count, by: 7) {
+          try Data(original).write(to: url)
           try damage(store, "000002", name) { $0[place] ^= 1 }
           let found: (checkpoint: Checkpoint?, warnings: [String])
           do {
@@ -142,8 +143,8 @@ struct CheckpointStoreTests {
             // White space of the manifest may change: nothing it says does.
             #expect(found.checkpoint?.state.members == Self.state && name == "manifest.json", "\(byte)")
           }
-          try Data(original).write(to: url)
         }
+        try Data(original).write(to: url)
       }
     }
   }
