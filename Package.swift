@@ -63,11 +63,18 @@ let package = Package(
         "CKernels", "Diagnostics",
       ], swiftSettings: strict),
     // Layer 5
+    .target(
+      name: "Conformance",
+      dependencies: [
+        "Models", "PEFTMethods", "Training", "NN", "Autograd", "TensorCore", "Checkpoints", "Tasks",
+        "Tokenization", "Collectives", "CKernels", "Diagnostics",
+      ], swiftSettings: strict),
+    // Layer 6
     .executableTarget(
       name: "peft-dist",
       dependencies: [
-        "Models", "PEFTMethods", "Training", "NN", "Autograd", "TensorCore", "Checkpoints", "Tasks",
-        "Tokenization", "Collectives", "Diagnostics",
+        "Conformance", "Models", "PEFTMethods", "Training", "NN", "Autograd", "TensorCore", "Checkpoints",
+        "Tasks", "Tokenization", "Collectives", "CKernels", "Diagnostics",
         .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
       ], swiftSettings: strict),
     .executableTarget(
@@ -87,6 +94,7 @@ let package = Package(
       dependencies: ["PEFTMethods", "Models", "NN", "Autograd", "TensorCore", "Checkpoints"]),
     .testTarget(
       name: "TrainingTests", dependencies: ["Training", "TensorCore", "Checkpoints", "NN"]),
+    .testTarget(name: "ConformanceTests", dependencies: ["Conformance"]),
     .testTarget(
       name: "CommandTests",
       dependencies: ["peft-dist", "mpi-selftest", "Checkpoints", "TensorCore"]),

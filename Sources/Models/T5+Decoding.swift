@@ -67,6 +67,13 @@ final class T5DecodingState: DecodingState {
     }
   }
 
+  func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double {
+    let (h, layout) = model.decode(labels: labels, examples: examples, pass) { [caches, memoryLayout] attention in
+      (caches[attention.layer].crossKeys, caches[attention.layer].crossValues, memoryLayout)
+    }
+    return model.loss(h, layout, labels: labels.flatMap { $0 }, pass, gradientScale: 0)
+  }
+
   func step(tokens: [Int32], active: [Int], _ pass: ForwardPass) -> Tensor {
     let tape = pass.tape
     let layout = PackedLayout(

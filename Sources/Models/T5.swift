@@ -154,8 +154,13 @@ public final class T5: LanguageModel {
   // MARK: Forward
 
   public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
-    let labels = batch.labels.flatMap { $0 }
     let (h, layout) = decode(batch, pass)
+    return loss(h, layout, labels: batch.labels.flatMap { $0 }, pass, gradientScale: gradientScale)
+  }
+
+  func loss(
+    _ h: Variable, _ layout: PackedLayout, labels: [Int32], _ pass: ForwardPass, gradientScale: Float
+  ) -> Double {
     if let logits = pass.seams.linear(head, pass.tape.scaled(h, by: outputScale), layout, pass) {
       return pass.tape.crossEntropy(logits, labels: labels, gradientScale: gradientScale)
     }
@@ -185,23 +190,37 @@ public final class T5: LanguageModel {
 
   /// The decoder's last hidden states for the labels shifted right, `[sum of label lengths, D]`.
   private func decode(_ batch: LeafBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
-    let memory = encode(sources: batch.sources, examples: batch.examples, pass)
-    let layout = PackedLayout(lengths: batch.labels.map(\.count), examples: batch.examples)
-    let inputs = batch.labels.flatMap { labels in
+    let (states, memoryLayout) = encode(sources: batch.sources, examples: batch.examples, pass)
+    return decode(labels: batch.labels, examples: batch.examples, pass) { attention in
+      (attention.k(states, memoryLayout, pass), attention.v(states, memoryLayout, pass), memoryLayout)
+    }
+  }
+
+  func decode(
+    labels: [[Int32]], examples: [UInt32], _ pass: ForwardPass, memory: @escaping CrossMemory
+  ) -> (Variable, PackedLayout) {
+    let layout = PackedLayout(lengths: labels.map(\.count), examples: examples)
+    let inputs = labels.flatMap { labels in
       [configuration.startID] + labels.dropLast().map { $0 == ignoredLabel ? configuration.padID : $0 }
     }
     return run(decoder, ids: inputs, layout, pass, memory: memory)
   }
 
+  /// Keys and values of a cross-attention, and their layout.
+  typealias CrossMemory = (T5Attention) -> (k: Variable, v: Variable, layout: PackedLayout)
+
   private func run(
-    _ stack: T5Stack, ids: [Int32], _ tokens: PackedLayout, _ pass: ForwardPass, memory: (Variable, PackedLayout)?
+    _ stack: T5Stack, ids: [Int32], _ tokens: PackedLayout, _ pass: ForwardPass, memory: CrossMemory?
   ) -> (Variable, PackedLayout) {
     let embedded = pass.tape.embedding(pass.variable(shared), ids: ids)
     var (x, layout) = pass.seams.inputEmbeddings(stack.stack, embedded, tokens, pass) ?? (embedded, tokens)
     x = pass.tape.dropout(x, pass.dropoutMask(layout))
     var bias: OffsetBias?
     for block in stack.blocks {
-      x = attend(block.selfAttention, x, layout, pass) { _ in (nil, layout) } bias: { keyLength in
+      let attention = block.selfAttention
+      x = attend(attention, x, layout, pass) { normed in
+        (attention.k(normed, layout, pass), attention.v(normed, layout, pass), layout)
+      } bias: { keyLength in
         // One bias serves all blocks; a method that lengthens the keys does so in every block.
         if let bias { return bias }
         let made = offsetBias(stack, length: keyLength, pass)
@@ -209,7 +228,7 @@ public final class T5: LanguageModel {
         return made
       }
       if let cross = block.crossAttention, let memory {
-        x = attend(cross, x, layout, pass) { _ in memory } bias: { _ in nil }
+        x = attend(cross, x, layout, pass) { _ in memory(cross) } bias: { _ in nil }
       }
       x = feedForward(block.feedForward, x, layout, pass)
     }
@@ -229,18 +248,15 @@ public final class T5: LanguageModel {
       dropout: pass.attentionDropout())
   }
 
-  /// `memory` gives the states keys and values come from: nil for the sub-layer's own normed input.
+  /// `memory` gives keys and values, for self-attention from the sub-layer's own normed input.
   private func attend(
     _ attention: T5Attention, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass,
-    memory: (Variable) -> (Variable?, PackedLayout), bias: (Int) -> OffsetBias?
+    memory: (Variable) -> (k: Variable, v: Variable, layout: PackedLayout), bias: (Int) -> OffsetBias?
   ) -> Variable {
     let tape = pass.tape
     let normed = tape.rmsNorm(x, weight: pass.variable(attention.norm), epsilon: configuration.normEpsilon)
-    let (states, stateLayout) = memory(normed)
     let q = attention.q(normed, layout, pass)
-    var k = attention.k(states ?? normed, stateLayout, pass)
-    var v = attention.v(states ?? normed, stateLayout, pass)
-    var keyLayout = stateLayout
+    var (k, v, keyLayout) = memory(normed)
     if let prefix = pass.seams.keyValuePrefix(layer: attention.layer, attention.kind, pass) {
       k = tape.prepend(prefix.keys, to: k, layout: keyLayout)
       v = tape.prepend(prefix.values, to: v, layout: keyLayout)

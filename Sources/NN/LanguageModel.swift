@@ -88,6 +88,8 @@ public protocol DecodingState: AnyObject {
   /// Feeds one token to each sequence of `active` (indices into the batch, ascending) and returns their next logits
   /// `[active, V]`.
   func step(tokens: [Int32], active: [Int], _ pass: ForwardPass) -> Tensor
+  /// Sum of the token losses of these labels, from the same encoder run.
+  func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double
   /// The token that starts every sequence.
   var startToken: Int32 { get }
 }

@@ -49,3 +49,13 @@ extension PEFTMethod {
     return ForwardPass(tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout)
   }
 }
+
+/// No method: the base model as it is, for evaluation and generation without an adapter.
+public final class FrozenBase: PEFTMethod {
+  public let name = "none"
+  public let parameters: [Parameter] = []
+
+  public init() {}
+
+  public func adapterFiles(baseModelName: String) -> AdapterFiles { AdapterFiles(config: nil, tensors: [:]) }
+}

@@ -12,7 +12,9 @@ struct ConformanceCommand: ParsableCommand {
       """)
 
   @Argument(
-    help: "A case folder, a part such as optim or generation, or the folder that holds all of the reference data.")
+    help:
+      "A case folder, a part such as optim or generation, or the folder that holds all of the reference data."
+  )
   var paths: [String]
 
   func run() throws {

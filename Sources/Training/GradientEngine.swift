@@ -1,0 +1,128 @@
+import Autograd
+import CKernels
+import Collectives
+import NN
+import Synchronization
+import Tasks
+import TensorCore
+
+/// Computes the exact gradient of a global batch: leaves by many hands, one order-independent sum, then the method's
+/// parameter-side network once.
+@MainActor
+public final class GradientEngine {
+  public let evaluator: LeafEvaluator
+  public let world: World?
+  public let workers: LeafPool
+  /// The gradient of each parameter after `compute`.
+  public let gradients: [Tensor]
+  public let sum: ExactSum
+  /// After `compute`: whether any rank has been asked to stop.
+  public private(set) var stopRequested = false
+  private let failures = FailedLeaves()
+  private let pools: [BufferPool]
+  private let sitePool = BufferPool()
+  private let siteGradients: [Tensor]
+
+  public enum Outcome: Equatable {
+    /// Sum of the token losses over the global batch; `gradients` holds the gradient.
+    case done(lossSum: Double)
+    /// Loss or gradient of some leaf was infinite or NaN.
+    case nonFinite
+  }
+
+  /// - Parameter world: nil in programs that run no MPI.
+  public init(evaluator: LeafEvaluator, world: World?, workers: LeafPool) {
+    self.evaluator = evaluator
+    self.world = world
+    self.workers = workers
+    pools = (0..<workers.threadCount).map { _ in BufferPool() }
+    gradients = evaluator.method.parameters.map { Tensor(zeros: $0.shape) }
+    let siteShapes = evaluator.sites(pool: sitePool).map(\.shape)
+    siteGradients = siteShapes.map { Tensor(zeros: $0) }
+    sum = ExactSum(counts: siteShapes.map { $0.reduce(1, *) }, controlCount: 2)
+  }
+
+  /// Bytes the workers' buffers hold.
+  public var bufferByteCount: Int { pools.reduce(0) { $0 + $1.byteCount } }
+
+  /// The exact gradient of `gradientScale` times the loss sum of all `leaves`.
+  ///
+  /// - Parameters:
+  ///   - leaves: the leaves of the whole step, the same on every rank.
+  ///   - onPoll: called every few milliseconds while workers or messages are under way; what it throws ends the wait.
+  public func compute(
+    leaves: [LeafBatch], gradientScale: Float, dropout: DropoutPolicy?, onPoll: () throws -> Void = {}
+  ) throws -> Outcome {
+    let parameters = evaluator.method.parameters
+    let tape = Tape(pool: sitePool)
+    let variables = parameters.map { tape.variable($0.value) }
+    let siteVariables = evaluator.method.materialise(variables, tape)
+    let sites = siteVariables.map(\.value)
+    let mine = LeafPlanner.assign(
+      leafCosts: leaves.map(\.cost), workers: world?.size ?? 1)[world?.rank ?? 0].map { leaves[$0] }
+
+    var outcome: ExactSum.Outcome
+    repeat {
+      sum.begin(leafCount: leaves.count)
+      failures.clear()
+      workers.run(count: mine.count) { [evaluator, sum, pools, failures] worker, item in
+        MatrixBackend.prepareThread()
+        let result = evaluator.gradients(
+          mine[item], sites: sites, gradientScale: gradientScale, dropout: dropout, pool: pools[worker])
+        let isFinite =
+          result.lossSum.isFinite && result.gradients.allSatisfy { $0.map { k_all_finite($0.pointer, $0.count) != 0 } ?? true }
+        if !isFinite { failures.note(mine[item]) }
+        sum.addControl(0, rounding: result.lossSum)
+        sum.add(leaf: result.gradients.map { $0.map { UnsafePointer($0.pointer) } })
+      }
+      try workers.wait(onPoll: onPoll)
+      if StopRequest.isPending { sum.addControl(1, 1) }
+      if let world {
+        outcome = try sum.reduce(over: world, onPoll: onPoll)
+      } else {
+        outcome = try sum.reduceAlone()
+      }
+    } while outcome == .again
+    stopRequested = sum.control(1) > 0
+    guard outcome == .done else { return .nonFinite }
+
+    for (index, gradient) in siteGradients.enumerated() {
+      sum.read(index, into: gradient.pointer)
+      tape.seed(siteVariables[index], gradient: gradient)
+    }
+    tape.backward()
+    for (variable, gradient) in zip(variables, gradients) {
+      if let flowed = variable.gradient { gradient.copyElements(from: flowed) } else { gradient.fill(0) }
+    }
+    return .done(lossSum: sum.controlDouble(0))
+  }
+}
+
+extension GradientEngine {
+  /// After a non-finite step: the examples of the leaves that were not finite, of all ranks.
+  public func nonFiniteLeaves() throws -> [String] {
+    let own = failures.text
+    return try (world?.gatherAtAll(own) ?? [own]).filter { !$0.isEmpty }
+  }
+}
+
+/// Leaves whose loss or gradient was not finite, noted by workers.
+private final class FailedLeaves: Sendable {
+  private let examples = Mutex<[[UInt32]]>([])
+
+  func note(_ leaf: LeafBatch) { examples.withLock { $0.append(leaf.examples) } }
+  func clear() { examples.withLock { $0 = [] } }
+
+  /// At most three leaves' example numbers.
+  var text: String {
+    examples.withLock { leaves in
+      leaves.sorted { $0.lexicographicallyPrecedes($1) }.prefix(3)
+        .map { $0.map(String.init).joined(separator: ", ") }.joined(separator: "; ")
+    }
+  }
+}
+
+extension LeafBatch {
+  /// Work of the leaf in tokens, for sharing leaves out among ranks.
+  var cost: Int { sourceTokenCount + labels.reduce(0) { $0 + $1.count } }
+}

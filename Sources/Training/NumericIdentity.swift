@@ -1,0 +1,81 @@
+import CKernels
+import Checkpoints
+import Collectives
+import Foundation
+import TensorCore
+
+/// What the bits of a result depend on besides the configuration: program, kernels, BLAS core, and a hash over what they
+/// compute, as names alone can lie (blocking may follow cache sizes).
+public struct NumericIdentity: Sendable, Equatable {
+  public let text: String
+
+  /// Measures this process: a few milliseconds of products and kernels on fixed inputs.
+  public static func measure(programVersion: String, precision: String, leafTokens: Int) -> NumericIdentity {
+    let kernels = String(cString: kernels_name(kernels_selected()))
+    let battery = battery().prefix(16)
+    return NumericIdentity(
+      text: "peft-dist \(programVersion), kernels \(kernels), \(MatrixBackend.identity), \(precision), "
+        + "leaf tokens \(leafTokens), battery \(battery)")
+  }
+
+  /// Compares across ranks.
+  ///
+  /// - Throws: `TrainingError.ranksDiffer` on every rank, naming hosts.
+  @MainActor
+  public func agree(over world: World) throws {
+    let all = try world.gatherAtAll("\(world.hostName): \(text)")
+    let identities = Set(all.map { $0.drop { $0 != ":" } })
+    guard identities.count > 1 else { return }
+    throw TrainingError.ranksDiffer(
+      what: "their numeric identity", values: all.enumerated().map { "rank \($0) on \($1)" })
+  }
+
+  /// SHA-256 over the results of a fixed battery of products and kernels.
+  private static func battery() -> String {
+    var bytes: [UInt8] = []
+    func append(_ tensor: Tensor) {
+      bytes.append(contentsOf: UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * 4))
+    }
+    func numbers(_ shape: [Int], _ site: UInt32) -> Tensor {
+      let generator = CounterGenerator(seed: 1, purpose: .bench, site: site)
+      return Tensor((0..<shape.reduce(1, *)).map { Float(generator.uniform(at: UInt64($0)) - 0.5) }, shape: shape)
+    }
+    for (index, (m, n, k)) in [(7, 64, 64), (37, 512, 64), (276, 128, 512), (430, 512, 512), (1, 2048, 512)].enumerated() {
+      let (a, b) = (numbers([m, k], UInt32(2 * index)), numbers([n, k], UInt32(2 * index + 1)))
+      let c = Tensor(zeros: [m, n])
+      multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k)
+      append(c)
+    }
+    let x = numbers([16, 67], 20)
+    let (y, statistics) = (Tensor(zeros: x.shape), Tensor(zeros: [16]))
+    k_rms_norm(x.pointer, numbers([67], 21).pointer, y.pointer, statistics.pointer, 16, 67, 1e-6)
+    append(y)
+    k_activation(ACTIVATION_GELU_NEW, x.pointer, y.pointer, y.count)
+    append(y)
+    k_softmax(y.pointer, 16, 67, 67, 0, nil, 0, 1, statistics.pointer)
+    append(y)
+    append(statistics)
+    return bytes.withUnsafeBytes { sha256($0) }
+  }
+}
+
+/// Chooses kernels and BLAS core for the whole job: the best that every rank's CPU runs. Before any arithmetic.
+@MainActor
+public func agreeOnKernels(over world: World?) throws {
+  var forced = kernels_best()
+  if let name = ProcessInfo.processInfo.environment["PEFT_DIST_KERNELS"] {
+    guard let set = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512].first(where: { String(cString: kernels_name($0)) == name }),
+      set.rawValue <= forced.rawValue
+    else {
+      throw TrainingError.ranksDiffer(
+        what: "PEFT_DIST_KERNELS", values: ["'\(name)' is not one this CPU runs: scalar, avx2 or avx512"])
+    }
+    forced = set
+  }
+  let common = try world.map { try $0.reduce(Int64(forced.rawValue), .minimum) } ?? Int64(forced.rawValue)
+  let set = kernel_set(rawValue: UInt32(common))
+  precondition(kernels_select(set) == 0, "a kernel set every rank has can be selected")
+  let backend: MatrixBackend =
+    ProcessInfo.processInfo.environment["PEFT_DIST_GEMM"] == "onednn" ? .oneDNN : .preferred(for: set)
+  try backend.activate()
+}

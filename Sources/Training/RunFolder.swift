@@ -1,0 +1,91 @@
+import Checkpoints
+import Diagnostics
+import Foundation
+import NN
+
+/// The output folder of a run, owned by rank 0: `run.yaml`, `metrics.jsonl`, `summary.json`, `checkpoints/`, `adapter/`.
+public final class RunFolder {
+  public let url: URL
+  public let checkpoints: CheckpointStore
+  private let lock: RunFolderLock
+  private var metrics: FileHandle?
+
+  static let metricsName = "metrics.jsonl"
+  static let summaryName = "summary.json"
+  static let configurationName = "run.yaml"
+
+  /// Takes the folder for a new run, or for going on with the one it holds.
+  ///
+  /// Throws: `TrainingError.runExists` if it holds a run and `resume` is false; `CheckpointError` if it cannot be
+  /// written or another process works in it.
+  public init(_ url: URL, resume: Bool) throws {
+    self.url = url
+    if !resume {
+      let traces = [Self.configurationName, Self.metricsName, Self.summaryName, "checkpoints", "adapter"]
+      if traces.contains(where: { FileManager.default.fileExists(atPath: url.appendingPathComponent($0).path) }) {
+        throw TrainingError.runExists(folder: url.path)
+      }
+    }
+    lock = try RunFolderLock(url)
+    checkpoints = CheckpointStore(runFolder: url)
+  }
+
+  /// Whether the run in the folder has come to its end.
+  public var isFinished: Bool {
+    FileManager.default.fileExists(atPath: url.appendingPathComponent(Self.summaryName).path)
+  }
+
+  public func writeConfiguration(_ yaml: String) throws {
+    try AtomicFile.write(Array(yaml.utf8), to: url.appendingPathComponent(Self.configurationName))
+  }
+
+  /// Opens `metrics.jsonl` and drops what it holds beyond `step`: lines a killed run wrote after its last checkpoint.
+  public func openMetrics(keepingUpTo step: Int) throws {
+    let file = url.appendingPathComponent(Self.metricsName)
+    var kept = ""
+    if let text = try? String(contentsOf: file, encoding: .utf8) {
+      for line in text.split(separator: "\n") {
+        guard case .object(let members)? = try? JSON.decode(Array(line.utf8), origin: file.path),
+          case .integer(let written)? = members["step"], written <= step
+        else { continue }
+        kept += line + "\n"
+      }
+    }
+    try AtomicFile.write(Array(kept.utf8), to: file)
+    let handle = try FileHandle(forWritingTo: file)
+    try handle.seekToEnd()
+    metrics = handle
+  }
+
+  /// One line of `metrics.jsonl`.
+  public func log(_ members: [String: JSON]) throws {
+    try metrics?.write(contentsOf: Data((JSON.object(members).encoded(.compact) + "\n").utf8))
+  }
+
+  /// The trained method: an adapter folder, or for full fine-tuning a model folder with the base's other files.
+  ///
+  /// - Returns: SHA-256 of the weights file.
+  public func writeAdapter(_ files: AdapterFiles, baseFolder: URL) throws -> String {
+    let target = url.appendingPathComponent("adapter")
+    if let config = files.config {
+      return try AdapterFolder.write(config: config, tensors: files.tensors, to: target).sha256
+    }
+    try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
+    let companions = [
+      "config.json", "generation_config.json", "spiece.model", "tokenizer.json", "tokenizer_config.json",
+      "special_tokens_map.json",
+    ]
+    for name in companions {
+      let source = baseFolder.appendingPathComponent(name)
+      guard FileManager.default.fileExists(atPath: source.path) else { continue }
+      try AtomicFile.write(Data(contentsOf: source), to: target.appendingPathComponent(name))
+    }
+    return try SafetensorsWriter.write(
+      tensors: files.tensors.map { ($0.key, $0.value) }, to: target.appendingPathComponent("model.safetensors")
+    ).sha256
+  }
+
+  public func writeSummary(_ members: [String: JSON]) throws {
+    try AtomicFile.write(JSON.object(members), to: url.appendingPathComponent(Self.summaryName))
+  }
+}

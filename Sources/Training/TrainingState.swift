@@ -1,0 +1,131 @@
+import Checkpoints
+import Collectives
+import Foundation
+import NN
+import TensorCore
+
+/// What a run is beside its configuration: everything a resumed run needs to end in the same bytes.
+struct TrainingState: Sendable {
+  /// Optimizer steps done; also the position in the data.
+  var step = 0
+  /// Updates the schedule has seen: steps that were not skipped.
+  var scheduleStep = 0
+  /// The best evaluation so far, by the task's metric.
+  var best: Best?
+
+  struct Best: Sendable, Equatable {
+    var step: Int
+    var value: Double
+  }
+
+  var json: [String: JSON] {
+    var members: [String: JSON] = ["step": .integer(step), "schedule_step": .integer(scheduleStep)]
+    if let best { members["best"] = .object(["step": .integer(best.step), "value": .double(best.value)]) }
+    return members
+  }
+
+  init() {}
+
+  init(_ json: JSONObject) throws {
+    step = try json.int("step")
+    scheduleStep = try json.int("schedule_step")
+    if let object = try json.optionalObject("best") {
+      best = Best(step: try object.int("step"), value: try object.double("value"))
+    }
+  }
+}
+
+/// Moves the training state into checkpoints and back.
+@MainActor
+struct StateArchive {
+  let method: any PEFTMethod
+  let optimizer: any Optimizer
+  let sum: ExactSum
+  let configuration: RunConfiguration
+  let identity: NumericIdentity
+
+  /// Trained parameters, the best ones so far, optimizer state.
+  func tensors(best: [Tensor]?) -> [(String, Tensor)] {
+    var tensors = method.parameters.map { ("parameter/\($0.name)", $0.value) }
+    if let best { tensors += zip(method.parameters, best).map { ("best/\($0.name)", $1) } }
+    return tensors + optimizer.state.map { ("optimizer/\($0.name)", $0.tensor) }
+  }
+
+  func members(_ state: TrainingState) -> [String: JSON] {
+    [
+      "state": .object(state.json), "optimizer_updates": .integer(optimizer.updateCount),
+      "gradient_exponents": .array(sum.exponents.map { .integer(Int($0)) }),
+      "settings": .object(
+        Dictionary(uniqueKeysWithValues: configuration.settings.filter(\.altersResult).map { ($0.key, $0.value) })),
+      "numeric_identity": .string(identity.text),
+    ]
+  }
+
+  /// Takes up a checkpoint.
+  ///
+  /// Throws: `TrainingError` if it belongs to other settings, another identity or another method.
+  func restore(_ members: JSONObject, tensors: [String: Tensor], path: String) throws
+    -> (state: TrainingState, best: [Tensor]?)
+  {
+    try configuration.checkSame(as: members.object("settings"))
+    let stored = try members.string("numeric_identity")
+    guard stored == identity.text else { throw TrainingError.identityDiffers(checkpoint: stored, now: identity.text) }
+    func tensor(_ prefix: String, _ parameter: Parameter) throws -> Tensor? {
+      guard let tensor = tensors["\(prefix)/\(parameter.name)"] else { return nil }
+      guard tensor.shape == parameter.shape else {
+        throw TrainingError.unfitCheckpoint(
+          path: path, reason: "\(parameter.name) has shape \(tensor.shape), expected \(parameter.shape)")
+      }
+      return tensor
+    }
+    var best: [Tensor] = []
+    for parameter in method.parameters {
+      guard let value = try tensor("parameter", parameter) else {
+        throw TrainingError.unfitCheckpoint(path: path, reason: "it has no tensor for \(parameter.name)")
+      }
+      parameter.value.copyElements(from: value)
+      if let value = try tensor("best", parameter) { best.append(value.copy()) }
+    }
+    let prefix = "optimizer/"
+    let optimizerState = tensors.filter { $0.key.hasPrefix(prefix) }
+      .map { (String($0.key.dropFirst(prefix.count)), $0.value) }
+    try optimizer.restore(
+      updateCount: members.int("optimizer_updates"), state: Dictionary(uniqueKeysWithValues: optimizerState))
+    try sum.restore(exponents: members.ints("gradient_exponents").map(Int32.init))
+    let state = try TrainingState(members.object("state"))
+    return (state, best.count == method.parameters.count && state.best != nil ? best : nil)
+  }
+}
+
+extension World {
+  /// The newest usable checkpoint as rank 0 reads it, on every rank; nil if there is none.
+  func broadcastCheckpoint(_ read: () throws -> Checkpoint?) throws -> (members: JSONObject, tensors: [String: Tensor], path: String)? {
+    var checkpoint: Checkpoint?
+    var header = JSON.null
+    if isFirst, let found = try read() {
+      checkpoint = found
+      let shapes = found.tensors.names.map { name in
+        JSON.object([
+          "name": .string(name), "shape": .array((found.tensors.info(name)?.shape ?? []).map { .integer($0) }),
+        ])
+      }
+      header = ["members": found.state.json, "tensors": .array(shapes), "path": .string(found.url.path)]
+    }
+    let text = try broadcast(header.encoded(.compact))
+    let received = try JSON.decode(Array(text.utf8), origin: "the checkpoint sent by rank 0")
+    guard case .object(let members) = received else { return nil }
+    let object = JSONObject(members, origin: "the checkpoint sent by rank 0")
+    var tensors: [String: Tensor] = [:]
+    for case .object(let entry) in try object.array("tensors") {
+      let entry = JSONObject(entry, origin: object.origin)
+      let name = try entry.string("name")
+      let own = try checkpoint?.tensors.tensor(name)
+      let bytes = own.map { Data(bytes: $0.pointer, count: $0.count * 4) } ?? Data()
+      let sent = try broadcast(bytes)
+      let tensor = Tensor(zeros: try entry.ints("shape"))
+      _ = sent.copyBytes(to: UnsafeMutableRawBufferPointer(tensor.buffer))
+      tensors[name] = tensor
+    }
+    return (try object.object("members"), tensors, try object.string("path"))
+  }
+}

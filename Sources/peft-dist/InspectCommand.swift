@@ -1,0 +1,75 @@
+import ArgumentParser
+import Checkpoints
+import Diagnostics
+import Foundation
+import TensorCore
+
+struct InspectCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "inspect",
+    abstract: "Show what a checkpoint, adapter, run or safetensors file holds.")
+
+  @Argument(help: ArgumentHelp("A folder or a safetensors file.", valueName: "path"))
+  var path: String
+
+  func run() throws {
+    let url = URL(fileURLWithPath: path)
+    func has(_ name: String) -> Bool {
+      FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path)
+    }
+    if has("adapter_config.json") { return try adapter(url) }
+    if has("checkpoints") || has("run.yaml") { return try runFolder(url) }
+    if has("config.json") { return try model(url) }
+    if has("manifest.json") {
+      print(try String(contentsOf: url.appendingPathComponent("manifest.json"), encoding: .utf8))
+      return try tensors(SafetensorsFile(url.appendingPathComponent("tensors.safetensors")))
+    }
+    try tensors(SafetensorsFile(url))
+  }
+
+  private func adapter(_ url: URL) throws {
+    let folder = try AdapterFolder.read(url)
+    print("adapter \(url.path)")
+    for (key, value) in folder.config.members.sorted(by: { $0.key < $1.key }) where value != .null {
+      print("  \(key): \(value.encoded(.compact))")
+    }
+    try tensors(SafetensorsFile(url.appendingPathComponent("adapter_model.safetensors")))
+  }
+
+  private func model(_ url: URL) throws {
+    let folder = try ModelFolder(url)
+    print("model \(url.path), type \(folder.modelType ?? "unknown")")
+    let weights = folder.weights()
+    var total = 0
+    for name in weights.names {
+      let shape = weights.scope().shape(name) ?? []
+      total += shape.reduce(1, *)
+      print("  \(name) \(shape)")
+    }
+    print("\(weights.names.count) tensors, \(ReadableNumbers.grouped(total)) values")
+  }
+
+  private func runFolder(_ url: URL) throws {
+    print("run \(url.path)")
+    for name in ["run.yaml", "summary.json"] {
+      if let text = try? String(contentsOf: url.appendingPathComponent(name), encoding: .utf8) {
+        print("\(name):\n\(text)")
+      }
+    }
+    let store = CheckpointStore(runFolder: url)
+    print("checkpoints after steps: \(try store.steps().map(String.init).joined(separator: ", "))")
+    let (newest, warnings) = try store.newestValid()
+    for warning in warnings { print("warning: \(warning)") }
+    print(newest.map { "newest usable: step \($0.step)" } ?? "no usable checkpoint")
+  }
+
+  private func tensors(_ file: SafetensorsFile) throws {
+    var total = 0
+    for name in file.names {
+      guard let info = file.info(name) else { continue }
+      total += info.shape.reduce(1, *)
+      print("  \(name) \(info.type.rawValue) \(info.shape)")
+    }
+    print("\(file.names.count) tensors, \(ReadableNumbers.grouped(total)) values in \(file.path)")
+  }
+}

@@ -1,0 +1,149 @@
+import ArgumentParser
+import CKernels
+import Foundation
+import PEFTMethods
+import Tasks
+import Training
+
+/// Which base model.
+struct ModelFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Folder of a Hugging Face checkpoint: config.json, model.safetensors, spiece.model.", valueName: "dir"))
+  var model: String
+}
+
+/// Which data.
+struct DataFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Task: \(TaskCatalogue.names.joined(separator: ", ")).", valueName: "name"))
+  var task = "imdb"
+  @Option(help: ArgumentHelp("Folder with the task's train, validation and test files.", valueName: "dir"))
+  var dataDir: String?
+  @Flag(help: "Lowercase the text.")
+  var lowercase = false
+  @Flag(help: "Replace <br /> by a space.")
+  var stripHtml = false
+  @Option(help: ArgumentHelp("Cut sources after this many tokens, end-of-sequence included.", valueName: "tokens"))
+  var maxSourceLength = 512
+  @Option(help: ArgumentHelp("Cut targets, and end answers, after this many tokens (default: what the labels need, or 128).", valueName: "tokens"))
+  var maxTargetLength: Int?
+  @Option(help: ArgumentHelp("Folder of the token cache (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
+  var cacheDir: String?
+
+  func validate() throws {
+    guard maxSourceLength >= 2, maxTargetLength.map({ $0 >= 2 }) ?? true else {
+      throw ValidationError("--max-source-length and --max-target-length must be at least 2")
+    }
+  }
+
+  var textOptions: TextOptions { TextOptions(lowercase: lowercase, stripHTML: stripHtml) }
+
+  var cacheFolder: URL {
+    if let cacheDir { return URL(fileURLWithPath: cacheDir) }
+    let environment = ProcessInfo.processInfo.environment
+    if let base = environment["XDG_CACHE_HOME"], base.hasPrefix("/") {
+      return URL(fileURLWithPath: base).appendingPathComponent("peft-dist")
+    }
+    return URL(fileURLWithPath: environment["HOME"] ?? "/tmp").appendingPathComponent(".cache/peft-dist")
+  }
+}
+
+/// How leaves are made and who works on them.
+struct LeafFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Real tokens a leaf should hold; part of the numeric identity.", valueName: "tokens"))
+  var leafTokens = 512
+  @Option(help: ArgumentHelp("Leaf workers of each rank (default: the cores it may use).", valueName: "n"))
+  var threadsPerRank: Int?
+  @Option(help: ArgumentHelp("Arithmetic: fp32.", valueName: "name"))
+  var precision = "fp32"
+
+  func validate() throws {
+    guard leafTokens >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
+    guard threadsPerRank.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads-per-rank must be at least 1") }
+    guard precision == "fp32" else {
+      throw ValidationError("--precision \(precision) is not available in this version; use fp32")
+    }
+  }
+}
+
+/// The tuning method.
+struct MethodFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Tuning method: \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")).", valueName: "name"))
+  var method = "prompt-tuning"
+  @Option(help: ArgumentHelp("Prompt tuning: number of virtual tokens.", valueName: "n"))
+  var virtualTokens = 20
+  @Option(help: ArgumentHelp("Prompt tuning: start from random, vocabulary, text or class-labels.", valueName: "kind"))
+  var promptInit = "vocabulary"
+  @Option(help: ArgumentHelp("Prompt tuning: the text to start from (with --prompt-init text).", valueName: "text"))
+  var promptInitText: String?
+  @Option(name: .customLong("lora-r"), help: ArgumentHelp("LoRA: rank of the update.", valueName: "n"))
+  var loraR = 8
+  @Option(help: ArgumentHelp("LoRA: α; the update is scaled by α/r.", valueName: "x"))
+  var loraAlpha = 16.0
+  @Option(help: ArgumentHelp("LoRA: dropout on the input of A.", valueName: "rate"))
+  var loraDropout = 0.0
+  @Option(help: ArgumentHelp("LoRA: projections to adapt: a list such as q,v, a regular expression, or all-linear (default: the model's usual).", valueName: "names"))
+  var targetModules: String?
+  @Flag(help: "LoRA: scale by α/√r (rsLoRA).")
+  var useRslora = false
+  @Option(help: ArgumentHelp("LoRA: biases to train: none, lora_only, all.", valueName: "kind"))
+  var loraBias = "none"
+  @Option(help: ArgumentHelp("LoRA: rank for some modules, as PATTERN=R,PATTERN=R.", valueName: "pairs"))
+  var loraRankPattern: String?
+  @Option(help: ArgumentHelp("LoRA: α for some modules, as PATTERN=A,PATTERN=A.", valueName: "pairs"))
+  var loraAlphaPattern: String?
+  @Option(help: ArgumentHelp("LoRA: modules to train as full copies, such as lm_head.", valueName: "names"))
+  var modulesToSave: String?
+
+  func validate() throws {
+    guard ["random", "vocabulary", "text", "class-labels"].contains(promptInit) else {
+      throw ValidationError("--prompt-init \(promptInit): expected random, vocabulary, text or class-labels")
+    }
+    guard (promptInit == "text") == (promptInitText != nil) else {
+      throw ValidationError("--prompt-init text and --prompt-init-text go together")
+    }
+    guard LoRABias(rawValue: loraBias) != nil else {
+      throw ValidationError("--lora-bias \(loraBias): expected none, lora_only or all")
+    }
+    _ = try pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
+    _ = try pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
+  }
+
+  /// - Parameters:
+  ///   - textIDs: ids of a text, special tokens included.
+  ///   - labelIDs: ids of each label word.
+  func options(textIDs: (String) -> [Int32], labelIDs: [[Int32]]) throws -> MethodOptions {
+    var options = MethodOptions()
+    options.virtualTokenCount = virtualTokens
+    switch promptInit {
+    case "vocabulary": options.promptInitialization = .vocabulary
+    case "text": options.promptInitialization = .text(ids: textIDs(promptInitText ?? ""), text: promptInitText ?? "")
+    case "class-labels":
+      guard !labelIDs.isEmpty else {
+        throw MethodError.badOption(
+          option: "--prompt-init", value: "class-labels", expected: "a task with class labels")
+      }
+      options.promptInitialization = .classLabels(ids: labelIDs)
+    default: options.promptInitialization = .random
+    }
+    options.factorRank = loraR
+    options.alpha = loraAlpha
+    options.loraDropout = loraDropout
+    options.targetModules = targetModules.map { ModuleSelection(text: $0) }
+    options.usesRankStabilization = useRslora
+    options.bias = LoRABias(rawValue: loraBias) ?? .none
+    options.rankPattern = try pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
+    options.alphaPattern = try pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
+    options.modulesToSave = modulesToSave?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } ?? []
+    return options
+  }
+
+  private func pairs<Value>(_ text: String?, flag: String, _ parse: (Substring) -> Value?) throws -> [String: Value] {
+    var result: [String: Value] = [:]
+    for pair in text?.split(separator: ",") ?? [] {
+      guard let equals = pair.lastIndex(of: "="), let value = parse(pair[pair.index(after: equals)...]) else {
+        throw ValidationError("\(flag): expected PATTERN=NUMBER, found '\(pair)'")
+      }
+      result[String(pair[..<equals])] = value
+    }
+    return result
+  }
+}

@@ -1,0 +1,69 @@
+import Checkpoints
+import Collectives
+import Diagnostics
+import Foundation
+import Models
+import NN
+import Tasks
+import TensorCore
+import Tokenization
+
+/// What every command that runs a model has: base, tokenizer, leaf workers.
+@MainActor
+struct Workplace {
+  let world: World?
+  let folder: ModelFolder
+  let model: any LanguageModel
+  let tokenizer: any Tokenizer
+  let workers: LeafPool
+
+  /// - Parameter threads: leaf workers; nil for the cores this rank may use.
+  init(model path: String, threads: Int?, world: World?) throws {
+    self.world = world
+    folder = try ModelFolder(URL(fileURLWithPath: path))
+    model = try ModelCatalogue.load(folder)
+    let tokenizer = try T5Tokenizer(folder: folder.url)
+    try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
+    self.tokenizer = tokenizer
+    let count = try threads ?? Self.coresForThisRank(world)
+    workers = try LeafPool(threadCount: count)
+    if let world, let warning = try CPUAffinity.bindingWarning(threads: count, world: world) {
+      RunLog.warning(warning)
+    }
+  }
+
+  /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding.
+  private static func coresForThisRank(_ world: World?) throws -> Int {
+    let own = CPUAffinity.cores()
+    guard let world else { return own.count }
+    let description = "\(world.hostName) \(own.sorted())"
+    let sharing = try world.gatherAtAll(description).count { $0 == description }
+    return max(1, own.count / max(1, sharing))
+  }
+
+  /// Ids of each label word without the end-of-sequence token, and the longest answer a label needs.
+  func labelIDs(_ task: any TextTask) -> [[Int32]] {
+    task.labels.map { tokenizer.encode($0).filter { $0 != tokenizer.eosID } }
+  }
+
+  /// Most target tokens: as given; for a task with labels what the longest one needs and one more, so that a longer
+  /// answer is seen not to be a label.
+  func maxTargetLength(_ flags: DataFlags, _ task: any TextTask) -> Int {
+    flags.maxTargetLength ?? labelIDs(task).map { $0.count + 2 }.max() ?? 128
+  }
+
+  /// The examples of a file or folder as ids: from the token cache if the run looks at most of them.
+  func dataset(_ location: URL, task: any TextTask, flags: DataFlags, visits: Int?) throws -> EncodedDataset {
+    let limits = LengthLimits(source: flags.maxSourceLength, target: maxTargetLength(flags, task))
+    if let visits {
+      let examples = try task.examples(at: location)
+      if !EncodedDataset.needsWholeSet(visits: visits, count: examples.count) {
+        return EncodedDataset(onDemand: examples, tokenizer: tokenizer, limits: limits)
+      }
+    }
+    return try EncodedDataset(
+      wholeSetAt: location, task: task, tokenizer: tokenizer, limits: limits,
+      cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.cores().count,
+      warn: { RunLog.warning($0) })
+  }
+}
