@@ -82,7 +82,8 @@ struct CaseInputs {
     let ids = try matrix(file, prefix + "input_ids")
     let mask = try matrix(file, prefix + "attention_mask")
     guard mask.map(\.count) == ids.map(\.count) else {
-      throw ConformanceError.badInputs(file: file.path, reason: "input_ids and attention_mask differ in shape")
+      throw ConformanceError.badInputs(
+        file: file.path, reason: "input_ids and attention_mask differ in shape")
     }
     return try zip(ids, mask).map { row, mask in
       // Positions are relative, so padding may stand on either side; a gap would move what follows it.

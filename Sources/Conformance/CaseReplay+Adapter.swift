@@ -6,8 +6,10 @@ import TensorCore
 extension CaseReplay {
   /// Keys of `adapter_config.json` without which HF PEFT fails or computes something else.
   private static let configKeys = [
-    "peft_type", "task_type", "inference_mode", "num_virtual_tokens", "num_transformer_submodules", "token_dim",
-    "num_layers", "num_attention_heads", "r", "lora_alpha", "target_modules", "feedforward_modules", "use_rslora",
+    "peft_type", "task_type", "inference_mode", "num_virtual_tokens", "num_transformer_submodules",
+    "token_dim",
+    "num_layers", "num_attention_heads", "r", "lora_alpha", "target_modules", "feedforward_modules",
+    "use_rslora",
     "use_dora", "fan_in_fan_out", "rank_pattern", "alpha_pattern", "layers_to_transform", "layers_pattern",
     "modules_to_save", "bias", "encoder_hidden_size", "prefix_projection", "encoder_reparameterization_type",
     "base_model_name_or_path",
@@ -33,7 +35,8 @@ extension CaseReplay {
     let foundConfig = found.config.flatMap(\.members) ?? [:]
     for key in Self.configKeys where foundConfig[key] != nil || expected.config.members[key] != nil {
       config.compare(
-        exactly: Self.comparable(foundConfig[key], key), Self.comparable(expected.config.members[key], key), at: key)
+        exactly: Self.comparable(foundConfig[key], key), Self.comparable(expected.config.members[key], key),
+        at: key)
     }
     return [keys, config]
   }
@@ -41,7 +44,8 @@ extension CaseReplay {
   /// Null and an absent key are the same, so are 8 and 8.0; lists of modules are sets.
   private static func comparable(_ json: JSON?, _ key: String) -> String {
     switch json ?? .null {
-    case .array(let elements) where key == "target_modules" || key == "modules_to_save" || key == "feedforward_modules":
+    case .array(let elements)
+    where key == "target_modules" || key == "modules_to_save" || key == "feedforward_modules":
       return Set(elements.map { comparable($0, "") }).sorted().joined(separator: ", ")
     case .array(let elements): return "[\(elements.map { comparable($0, "") }.joined(separator: ", "))]"
     case .object(let members):

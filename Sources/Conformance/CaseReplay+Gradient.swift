@@ -22,7 +22,8 @@ extension CaseReplay {
     let expectedNames = expected.names.compactMap { name in
       kinds.first(where: name.hasPrefix).map { String(name.dropFirst($0.count)) }
     }
-    names.compare(names: method.parameters.map(\.name), Set(expectedNames + (summary?.members.keys.map { $0 } ?? [])))
+    names.compare(
+      names: method.parameters.map(\.name), Set(expectedNames + (summary?.members.keys.map { $0 } ?? [])))
     var gradient = Finding("grad", tolerance)
     for (parameter, found) in zip(method.parameters, engine.gradients) {
       if expected.contains("grad/\(parameter.name)") {
@@ -45,7 +46,8 @@ extension CaseReplay {
     var means = Finding("micro-batch means", tolerance)
     let targets = try file.expected.ints("micro_target_tokens")
     counts.compare(exactly: inputs.leaves.map(\.targetCount), targets, at: "micro_target_tokens")
-    counts.compare(exactly: inputs.targetCount, try file.expected.int("total_target_tokens"), at: "total_target_tokens")
+    counts.compare(
+      exactly: inputs.targetCount, try file.expected.int("total_target_tokens"), at: "total_target_tokens")
     let leafSums = try inputs.leaves.map { try lossSum([$0]) }
     sums.compare(leafSums, try file.expected.doubles("micro_sum_losses"), at: "micro_sum_losses")
     means.compare(

@@ -33,7 +33,8 @@ extension CaseReplay {
     let configuration = try ReferenceOptimizer.configuration(type: options.string("type"), arguments)
     let base = try arguments.double("lr")
     let optimizer = makeOptimizer(
-      configuration, shapes: method.parameters.map(\.shape), weightDecays: try weightDecays(configuration, options))
+      configuration, shapes: method.parameters.map(\.shape),
+      weightDecays: try weightDecays(configuration, options))
     let maxNorm = try file.json.optionalDouble("max_grad_norm")
     if let maxNorm, !(maxNorm > 0) { throw file.json.error("max_grad_norm", expected: "a positive number") }
     let losses = try file.expected.doubles("losses")
@@ -63,7 +64,8 @@ extension CaseReplay {
     return middle + [course.rates, course.losses] + (try finalFindings())
   }
 
-  private func weightDecays(_ configuration: OptimizerConfiguration, _ options: JSONObject) throws -> [Float] {
+  private func weightDecays(_ configuration: OptimizerConfiguration, _ options: JSONObject) throws -> [Float]
+  {
     let exempt = try options.optionalStrings("no_weight_decay_if_name_contains") ?? []
     return method.parameters.map { parameter in
       exempt.contains { parameter.name.contains($0) } ? 0 : Float(configuration.weightDecay)
@@ -82,7 +84,9 @@ extension CaseReplay {
 
   private func element(_ index: Int, _ key: String) throws -> Double {
     let values = try file.expected.doubles(key)
-    guard values.indices.contains(index) else { throw file.expected.error(key, expected: "more than \(index) numbers") }
+    guard values.indices.contains(index) else {
+      throw file.expected.error(key, expected: "more than \(index) numbers")
+    }
     return values[index]
   }
 
@@ -117,6 +121,7 @@ extension CaseReplay {
       if let found = found[name] { finding.compare(found, try whole.tensor(name), at: name) }
     }
     let tensors = found.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
-    return [finding] + (try TensorSummary.findings("final", tensors, file.json.object("final_summary"), tolerance))
+    return [finding]
+      + (try TensorSummary.findings("final", tensors, file.json.object("final_summary"), tolerance))
   }
 }

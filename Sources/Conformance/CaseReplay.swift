@@ -30,7 +30,8 @@ struct CaseReplay {
       file.tensors("inputs.safetensors"), model: model.description,
       microBatches: file.json["micro_batches"] == nil ? nil : file.json.integerLists("micro_batches"))
     guard inputs.targetCount > 0 else {
-      throw ConformanceError.badInputs(file: file.url("inputs.safetensors").path, reason: "labels: no target at all")
+      throw ConformanceError.badInputs(
+        file: file.url("inputs.safetensors").path, reason: "labels: no target at all")
     }
     engine = try GradientEngine(
       evaluator: LeafEvaluator(model: model, method: method), world: nil, workers: LeafPool(threadCount: 1))

@@ -43,7 +43,9 @@ public enum Conformance {
     func has(_ name: String) -> Bool { ReferenceRoot.exists(path.appendingPathComponent(name)) }
     let name = path.lastPathComponent
     guard ReferenceRoot.isFolder(path) else { return [try fileStep(path)] }
-    if has("case.json") || path.deletingLastPathComponent().lastPathComponent == "cases" { return [caseStep(path)] }
+    if has("case.json") || path.deletingLastPathComponent().lastPathComponent == "cases" {
+      return [caseStep(path)]
+    }
     if has("models") { return try rootSteps(path) }
     if has("generation.json") { return [Step(name: name) { try GenerationReplay.reports(path) }] }
     if has("metrics.json") { return [Step(name: name) { try MetricReplay.reports(path) }] }
@@ -58,7 +60,9 @@ public enum Conformance {
       return [Step(name: name) { try TokenizerReplay.reports(path) }]
     }
     let folders = try ReferenceRoot.folders(in: path)
-    if name == "cases" || folders.contains(where: { ReferenceRoot.exists($0.appendingPathComponent("case.json")) }) {
+    if name == "cases"
+      || folders.contains(where: { ReferenceRoot.exists($0.appendingPathComponent("case.json")) })
+    {
       return folders.map(caseStep)
     }
     throw ConformanceError.nothingAt(path: path.path)
@@ -85,13 +89,16 @@ public enum Conformance {
   private static func rootSteps(_ root: URL) throws -> [Step] {
     var steps: [Step] = []
     let cases = root.appendingPathComponent("cases")
-    var names = ReferenceRoot.isFolder(cases) ? Set(try ReferenceRoot.folders(in: cases).map(\.lastPathComponent)) : []
+    var names =
+      ReferenceRoot.isFolder(cases) ? Set(try ReferenceRoot.folders(in: cases).map(\.lastPathComponent)) : []
     let index = root.appendingPathComponent("index.json")
     if ReferenceRoot.exists(index) {
       names.formUnion(try JSONObject(file: index).objects("cases").map { try $0.string("name") })
     }
     steps += names.sorted().map { caseStep(cases.appendingPathComponent($0)) }
-    for part in ["generation", "metrics", "ops", "optim", "tokenizers", "t5_buckets.json", "span_corruption.json"] {
+    for part in [
+      "generation", "metrics", "ops", "optim", "tokenizers", "t5_buckets.json", "span_corruption.json",
+    ] {
       let url = root.appendingPathComponent(part)
       if ReferenceRoot.exists(url) { steps += try self.steps(url) }
     }

@@ -52,7 +52,9 @@ public struct Finding: Sendable {
     if !(difference <= largestDifference) && !largestDifference.isNaN { largestDifference = difference }
     let allowed = tolerance.allowed(expected)
     guard !(difference <= allowed) else { return }
-    note("\(place()): expected \(expected), found \(found), |Δ| \(scientific(difference)) > \(scientific(allowed))")
+    note(
+      "\(place()): expected \(expected), found \(found), |Δ| \(scientific(difference)) > \(scientific(allowed))"
+    )
   }
 
   /// Compares two lists of numbers, one by one; lists of different lengths disagree.

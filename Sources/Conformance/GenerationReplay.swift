@@ -37,7 +37,8 @@ final class GenerationReplay {
     let method: any PEFTMethod =
       entry["adapter"] == nil
       ? FrozenBase() : try ReferenceModel.read(root.resolve("adapter", of: entry), model: model)
-    let sources = try CaseInputs.sources(inputs, prefix: entry.string("inputs") + ".", model: model.description)
+    let sources = try CaseInputs.sources(
+      inputs, prefix: entry.string("inputs") + ".", model: model.description)
     let options = try options(arguments, model: model.description)
     let padID = Int32(try arguments.int("pad_token_id", in: 0...model.description.vocabularySize - 1))
 
@@ -62,7 +63,8 @@ final class GenerationReplay {
     let row = state.step(
       tokens: sources.map { _ in state.startToken }, active: Array(sources.indices), pass)
     first.compare(
-      sources.indices.map { Double(row.rows($0..<$0 + 1).values.max() ?? .nan) }, logits, at: "step0_max_logit")
+      sources.indices.map { Double(row.rows($0..<$0 + 1).values.max() ?? .nan) }, logits,
+      at: "step0_max_logit")
     return [sequences, first]
   }
 
@@ -77,7 +79,8 @@ final class GenerationReplay {
   private func requireGreedy(_ arguments: JSONObject) throws {
     let known: Set = [
       "num_beams", "max_new_tokens", "max_length", "min_new_tokens", "min_length", "no_repeat_ngram_size",
-      "repetition_penalty", "eos_token_id", "pad_token_id", "do_sample", "num_return_sequences", "length_penalty",
+      "repetition_penalty", "eos_token_id", "pad_token_id", "do_sample", "num_return_sequences",
+      "length_penalty",
       "early_stopping",
     ]
     if let unknown = arguments.members.keys.filter({ !known.contains($0) }).min() {

@@ -28,7 +28,8 @@ extension JSONObject {
 
   private static func element(_ json: JSON, _ place: String, origin: String) throws -> JSONObject {
     guard case .object(let members) = json else {
-      throw ConformanceError.badInputs(file: origin, reason: "\(place): expected an object, found \(json.summary)")
+      throw ConformanceError.badInputs(
+        file: origin, reason: "\(place): expected an object, found \(json.summary)")
     }
     return JSONObject(members, origin: "\(origin), \(place)")
   }

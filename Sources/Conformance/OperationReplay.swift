@@ -18,7 +18,8 @@ enum OperationReplay {
   }
 
   private static let activations: [String: Activation] = [
-    "relu": ACTIVATION_RELU, "gelu_new": ACTIVATION_GELU_NEW, "gelu": ACTIVATION_GELU, "silu": ACTIVATION_SILU,
+    "relu": ACTIVATION_RELU, "gelu_new": ACTIVATION_GELU_NEW, "gelu": ACTIVATION_GELU,
+    "silu": ACTIVATION_SILU,
     "tanh": ACTIVATION_TANH,
   ]
 
@@ -26,7 +27,9 @@ enum OperationReplay {
     let file = try SafetensorsFile(url)
     return file.names.filter { $0.hasPrefix("y/") }.map { $0.dropFirst(2) }.map { name in
       CaseReport("ops/\(name)") {
-        guard let activation = activations[String(name)] else { throw NotSupported(reason: "activation \(name)") }
+        guard let activation = activations[String(name)] else {
+          throw NotSupported(reason: "activation \(name)")
+        }
         let tape = Tape(pool: BufferPool())
         let x = tape.variable(try file.tensor("x"))
         let y = tape.activation(activation, x)
@@ -34,7 +37,9 @@ enum OperationReplay {
         ones.fill(1)
         tape.seed(y, gradient: ones)
         tape.backward()
-        var (values, slopes) = (Finding("y", Tolerance(absolute: 1e-5)), Finding("dy/dx", Tolerance(absolute: 1e-5)))
+        var (values, slopes) = (
+          Finding("y", Tolerance(absolute: 1e-5)), Finding("dy/dx", Tolerance(absolute: 1e-5))
+        )
         values.compare(y.value, try file.tensor("y/\(name)"), at: "y")
         slopes.compare(x.gradient ?? Tensor(zeros: []), try file.tensor("dydx/\(name)"), at: "dy/dx")
         return [values, slopes]

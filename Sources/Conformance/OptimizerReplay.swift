@@ -11,8 +11,12 @@ enum OptimizerReplay {
       let url = folder.appendingPathComponent(name)
       return ReferenceRoot.exists(url) ? url : nil
     }
-    if let url = file("optim.json") { reports += try traces(url, folder.appendingPathComponent("optim.safetensors")) }
-    if let url = file("clip.json") { reports += try clipping(url, folder.appendingPathComponent("clip.safetensors")) }
+    if let url = file("optim.json") {
+      reports += try traces(url, folder.appendingPathComponent("optim.safetensors"))
+    }
+    if let url = file("clip.json") {
+      reports += try clipping(url, folder.appendingPathComponent("clip.safetensors"))
+    }
     if let url = file("schedules.json") { reports += try schedules(url) }
     if let url = file("gradscaler.json") { reports += try lossScaling(url) }
     return reports
@@ -45,7 +49,9 @@ enum OptimizerReplay {
     let rate = Float(try arguments.optionalDouble("lr") ?? 0)
     let parameters = try names.map { try tensors.tensor("init/\($0)").copy() }
     let gradients = try zip(names, parameters).map { try series("grads/\($0)", of: $1.shape, steps, tensors) }
-    let expected = try zip(names, parameters).map { try series("\(optimizer)/\($0)", of: $1.shape, steps, tensors) }
+    let expected = try zip(names, parameters).map {
+      try series("\(optimizer)/\($0)", of: $1.shape, steps, tensors)
+    }
     let rule = makeOptimizer(
       configuration, shapes: parameters.map(\.shape),
       weightDecays: parameters.map { _ in Float(configuration.weightDecay) })
@@ -166,7 +172,8 @@ enum OptimizerReplay {
       let isNonFinite = try step.int("found_inf") != 0
       scaler.update(foundNonFinite: isNonFinite)
       scale.compare(exactly: Double(scaler.scale), try step.double("scale_after"), at: "step \(index)")
-      tracker.compare(exactly: scaler.growthTracker, try step.int("growth_tracker_after"), at: "step \(index)")
+      tracker.compare(
+        exactly: scaler.growthTracker, try step.int("growth_tracker_after"), at: "step \(index)")
       if let expected = try step.optionalDouble("param_after") {
         if !isNonFinite { parameter -= try json.double("lr") * json.double("true_grad") }
         steps.compare(parameter, expected, at: "step \(index)")

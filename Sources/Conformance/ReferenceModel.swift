@@ -43,6 +43,8 @@ enum ReferenceModel {
   /// SHA-256 of the bytes of every weight.
   static func digests(_ model: any LanguageModel) -> [String: String] {
     Dictionary(
-      uniqueKeysWithValues: model.parameters.map { ($0.name, sha256(UnsafeRawBufferPointer($0.value.buffer))) })
+      uniqueKeysWithValues: model.parameters.map {
+        ($0.name, sha256(UnsafeRawBufferPointer($0.value.buffer)))
+      })
   }
 }

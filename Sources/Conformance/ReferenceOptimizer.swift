@@ -9,7 +9,8 @@ enum ReferenceOptimizer {
       "AdamW": .adamw, "Adam": .adam, "SGD": .sgd, "Adafactor": .adafactor,
     ]
     guard let kind = kinds[type] else { throw NotSupported(reason: "optimizer \(type)") }
-    var result = OptimizerConfiguration(kind: kind, weightDecay: try options.optionalDouble("weight_decay") ?? 0)
+    var result = OptimizerConfiguration(
+      kind: kind, weightDecay: try options.optionalDouble("weight_decay") ?? 0)
     if let betas = try options.optionalDoubles("betas") {
       guard betas.count == 2 else { throw options.error("betas", expected: "two numbers") }
       (result.beta1, result.beta2) = (betas[0], betas[1])

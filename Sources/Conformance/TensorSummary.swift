@@ -9,7 +9,8 @@ enum TensorSummary {
     _ quantity: String, _ tensors: [(String, Tensor)], _ summary: JSONObject, _ tolerance: Tolerance
   ) throws -> [Finding] {
     var first = Finding("\(quantity) first 16", tolerance)
-    var norm = Finding("\(quantity) L2", Tolerance(absolute: tolerance.absolute, relative: tolerance.relative))
+    var norm = Finding(
+      "\(quantity) L2", Tolerance(absolute: tolerance.absolute, relative: tolerance.relative))
     var sum = Finding("\(quantity) sum ÷ √n", tolerance)
     first.compare(names: tensors.map(\.0), summary.members.keys)
     for (name, tensor) in tensors {

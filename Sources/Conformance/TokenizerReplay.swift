@@ -22,7 +22,9 @@ enum TokenizerReplay {
     let strings = CaseReport("tokenizers/t5") {
       let json = try JSONObject(file: folder.appendingPathComponent("t5_goldens.json"))
       let tokenizer = try T5Tokenizer(folder: vocabulary)
-      return try self.strings(json, tokenizer, &exceptions) + [information(try json.object("info"), tokenizer)]
+      return try self.strings(json, tokenizer, &exceptions) + [
+        information(try json.object("info"), tokenizer)
+      ]
     }
     let pieces = folder.appendingPathComponent("t5_pieces.json")
     let report = CaseReport(strings.name, strings.outcome, knownExceptions: exceptions)
@@ -74,7 +76,8 @@ enum TokenizerReplay {
   private static func information(_ json: JSONObject, _ tokenizer: T5Tokenizer) throws -> Finding {
     var finding = Finding("special tokens")
     let facts: [(String, Int?)] = [
-      ("len", tokenizer.vocabularyCount), ("spm_vocab_size", tokenizer.model.count), ("pad", Int(tokenizer.padID)),
+      ("len", tokenizer.vocabularyCount), ("spm_vocab_size", tokenizer.model.count),
+      ("pad", Int(tokenizer.padID)),
       ("eos", Int(tokenizer.eosID)), ("unk", Int(tokenizer.unknownID)),
       ("extra_id_0", tokenizer.sentinelID(0).map { Int($0) }),
       ("extra_id_99", tokenizer.sentinelID(99).map { Int($0) }),
@@ -91,7 +94,8 @@ enum TokenizerReplay {
     let pieces = try json.array("pieces")
     texts.compare(exactly: model.count, pieces.count, at: "number of pieces")
     for (id, piece) in pieces.enumerated() where id < model.count {
-      guard case .array(let parts) = piece, case .string(let text)? = parts.first, let score = parts.last?.number
+      guard case .array(let parts) = piece, case .string(let text)? = parts.first,
+        let score = parts.last?.number
       else { throw json.error("pieces", expected: "pairs of a text and a score") }
       texts.compare(exactly: model.piece(Int32(id)), text, at: "piece \(id)")
       ids.compare(exactly: model.id(of: text), Int32(id), at: "id of \(text.debugDescription)")

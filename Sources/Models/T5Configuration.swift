@@ -32,11 +32,9 @@ public struct T5Configuration: Sendable {
     headWidth = try config.dimension("d_kv")
     headCount = try config.dimension("num_heads")
     feedForwardSize = try config.dimension("d_ff")
-    layerCount = try config.dimension("num_layers")
-    decoderLayerCount = try config.optionalInt("num_decoder_layers") ?? layerCount
-    guard decoderLayerCount > 0, decoderLayerCount < 4096 else {
-      throw config.error("num_decoder_layers", expected: "a positive count")
-    }
+    layerCount = try config.int("num_layers", in: 1...1024)
+    decoderLayerCount =
+      config["num_decoder_layers"] == nil ? layerCount : try config.int("num_decoder_layers", in: 1...1024)
     bucketCount = try config.optionalInt("relative_attention_num_buckets") ?? 32
     maxDistance = try config.optionalInt("relative_attention_max_distance") ?? 128
     guard bucketCount >= 4, bucketCount % 4 == 0, maxDistance > bucketCount / 2 else {
@@ -62,20 +60,24 @@ public struct T5Configuration: Sendable {
     let tied = try config.optionalBool("tie_word_embeddings") ?? true
     scalesOutputs = try config.optionalBool("scale_decoder_outputs") ?? tied
 
-    func token(_ key: String) throws -> Int? {
-      try generation?.optionalInt(key) ?? config.optionalInt(key)
+    let size = vocabularySize
+    /// One id or a list of them, each of the vocabulary; of generation_config.json if it has the key.
+    func tokens(_ key: String, default missing: Int32) throws -> [Int32] {
+      let source = generation?[key] == nil ? config : generation ?? config
+      let ids: [Int]
+      switch source[key] {
+      case nil: return [missing]
+      case .array: ids = try source.ints(key)
+      default: ids = [try source.int(key)]
+      }
+      guard !ids.isEmpty, ids.allSatisfy((0..<size).contains) else {
+        throw source.error(key, expected: "ids below the vocabulary size \(size)")
+      }
+      return ids.map(Int32.init)
     }
-    padID = Int32(try token("pad_token_id") ?? 0)
-    startID = Int32(try token("decoder_start_token_id") ?? Int(padID))
-    if case .array? = generation?["eos_token_id"] ?? config["eos_token_id"] {
-      eosIDs = try (generation?.optionalInts("eos_token_id") ?? config.ints("eos_token_id")).map(Int32.init)
-    } else {
-      eosIDs = [Int32(try token("eos_token_id") ?? 1)]
-    }
-    let ids = 0..<Int32(vocabularySize)
-    guard ids.contains(padID), ids.contains(startID), eosIDs.allSatisfy(ids.contains) else {
-      throw config.error("vocab_size", expected: "more ids than pad, start and end-of-sequence token need")
-    }
+    padID = try tokens("pad_token_id", default: 0)[0]
+    startID = try tokens("decoder_start_token_id", default: padID)[0]
+    eosIDs = try tokens("eos_token_id", default: 1)
   }
 
   /// `heads * head width`: the width of queries, keys and values.

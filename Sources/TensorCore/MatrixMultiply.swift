@@ -87,11 +87,18 @@ public enum MatrixBackendError: DescribedError {
 
 /// A matrix in memory: first element and distance between rows, in elements.
 public struct Matrix {
+  /// Keeps a tensor that exists for this argument only alive through the product.
+  private let owner: Storage?
   public let pointer: UnsafeMutablePointer<Float>
   public let stride: Int
   public let transposed: Bool
 
   public init(_ pointer: UnsafeMutablePointer<Float>, stride: Int, transposed: Bool = false) {
+    self.init(pointer, stride: stride, transposed: transposed, owner: nil)
+  }
+
+  private init(_ pointer: UnsafeMutablePointer<Float>, stride: Int, transposed: Bool, owner: Storage?) {
+    self.owner = owner
     self.pointer = pointer
     self.stride = stride
     self.transposed = transposed
@@ -99,7 +106,7 @@ public struct Matrix {
 
   /// A tensor as `[rows, width]`.
   public init(_ tensor: Tensor, transposed: Bool = false) {
-    self.init(tensor.pointer, stride: tensor.width, transposed: transposed)
+    self.init(tensor.pointer, stride: tensor.width, transposed: transposed, owner: tensor.storage)
   }
 }
 

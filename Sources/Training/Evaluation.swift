@@ -94,11 +94,12 @@ public final class Evaluation {
   ///   - keepsPredictions: whether the report holds every answer.
   public func evaluate(
     _ set: EvaluationSet, generatesFreeText: Bool = false, keepsPredictions: Bool = false,
-    progress: ProgressBar? = nil, onPoll: () throws -> Void = {}
+    progressName: String? = nil, onPoll: () throws -> Void = {}
   ) throws -> EvaluationReport {
     let watch = Stopwatch()
     let leaves = Self.leaves(set, leafTokens: leafTokens)
     let costs = leaves.map { leaf in leaf.reduce(0) { $0 + set.dataset.lengths(at: $1).source + 1 } }
+    let progress = progressName.map { ProgressBar(name: $0, total: leaves.count) }
     let mine = LeafPlanner.assign(leafCosts: costs, workers: world?.size ?? 1)[world?.rank ?? 0]
     let labelCount = set.labels.count
     let cellCount = labelCount == 0 ? 0 : labelCount * (labelCount + 1)

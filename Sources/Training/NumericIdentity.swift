@@ -48,13 +48,17 @@ public struct NumericIdentity: Sendable, Equatable {
     }
     let x = numbers([16, 67], 20)
     let (y, statistics) = (Tensor(zeros: x.shape), Tensor(zeros: [16]))
-    k_rms_norm(x.pointer, numbers([67], 21).pointer, y.pointer, statistics.pointer, 16, 67, 1e-6)
+    let weight = numbers([67], 21)
+    k_rms_norm(x.pointer, weight.pointer, y.pointer, statistics.pointer, 16, 67, 1e-6)
     append(y)
     k_activation(ACTIVATION_GELU_NEW, x.pointer, y.pointer, y.count)
     append(y)
     k_softmax(y.pointer, 16, 67, 67, 0, nil, 0, 1, statistics.pointer)
     append(y)
     append(statistics)
+    var loss = k_cross_entropy(y.pointer, (0..<16).map { Int32($0) }, 16, 67, 0.5)
+    append(y)
+    withUnsafeBytes(of: &loss) { bytes.append(contentsOf: $0) }
     return bytes.withUnsafeBytes { sha256($0) }
   }
 }

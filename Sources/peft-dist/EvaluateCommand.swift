@@ -65,8 +65,7 @@ struct EvaluateCommand: ParsableCommand {
       evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
       leafTokens: leaf.leafTokens, maxTargetLength: place.maxTargetLength(data, task))
     let report = try evaluation.evaluate(
-      set, keepsPredictions: predictions != nil,
-      progress: ProgressBar(name: "leaves", total: examples.count))
+      set, keepsPredictions: predictions != nil, progressName: "leaf")
     guard world.isFirst else { return }
     if let predictions { try write(report.predictions, task: task, location: location, to: predictions) }
     if let dump { try self.dump(set, evaluator: evaluator, to: URL(fileURLWithPath: dump)) }

@@ -286,9 +286,8 @@ private struct TrainRun {
     guard let location else { return nil }
     let dataset = try place.dataset(location, task: task, flags: flags.data, visits: flags.evalLimit)
     let examples = limited(Array(0..<dataset.count))
-    let progress = ProgressBar(name: "test leaves", total: examples.count)
     return try evaluation.evaluate(
-      EvaluationSet(dataset: dataset, examples: examples, labels: task.labels), progress: progress)
+      EvaluationSet(dataset: dataset, examples: examples, labels: task.labels), progressName: "test, leaf")
   }
 
   private func summary(

@@ -66,7 +66,8 @@ extension Tape {
         }
       }
       if let slot = bias?.slot {
-        k_column_sums(gradient.pointer, slot.accumulator(in: pool).pointer, rows, outputs)
+        let target = slot.accumulator(in: pool)
+        k_column_sums(gradient.pointer, target.pointer, rows, outputs)
       }
       var inputGradient: Tensor?
       if inputSlot != nil {
