@@ -51,7 +51,8 @@ public struct Finding: Sendable {
     let difference = found == expected ? 0 : abs(found - expected)
     if !(difference <= largestDifference) && !largestDifference.isNaN { largestDifference = difference }
     let allowed = tolerance.allowed(expected)
-    guard !(difference <= allowed) else { return }
+    // Of an infinite reference any difference would be within a relative tolerance.
+    if found == expected || (expected.isFinite && difference <= allowed) { return }
     note(
       "\(place()): expected \(expected), found \(found), |Δ| \(scientific(difference)) > \(scientific(allowed))"
     )
