@@ -103,11 +103,10 @@ final class GenerationReplay {
       throw arguments.error("eos_token_id", expected: "ids below \(model.vocabularySize)")
     }
     var options = GenerationOptions(eosIDs: eosIDs.map { Int32($0) })
-    let limit = 1...100_000
     if arguments["max_new_tokens"] != nil {
-      options.maxNewTokens = try arguments.int("max_new_tokens", in: limit)
+      options.maxNewTokens = try arguments.int("max_new_tokens", in: 1...100_000)
     } else {
-      options.maxNewTokens = try arguments.int("max_length", in: limit) - 1
+      options.maxNewTokens = try arguments.int("max_length", in: 2...100_000) - 1
     }
     options.minNewTokens = try arguments.optionalInt("min_new_tokens") ?? 0
     options.minLength = try arguments.optionalInt("min_length") ?? 0

@@ -110,11 +110,11 @@ enum OptimizerReplay {
 
   private static func schedules(_ url: URL) throws -> [CaseReport] {
     let json = try JSONObject(file: url)
-    let (base, warmup) = (try json.double("base_lr"), try json.int("num_warmup_steps"))
+    let (base, warmup) = (try json.double("base_lr"), try json.int("num_warmup_steps", in: 0...1 << 40))
     let rates = try json.object("lr")
     return rates.members.keys.sorted().map { name in
       CaseReport("optim/schedule \(name)") {
-        let total = try json.int("num_training_steps")
+        let total = try json.int("num_training_steps", in: 0...1 << 40)
         let expected = try rates.doubles(name)
         // The files do not say where the polynomial ends; it stays there after the last step.
         let schedule = try schedule(name, end: (expected.last ?? 0) / base, warmup: warmup, total: total)

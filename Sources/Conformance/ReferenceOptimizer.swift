@@ -45,10 +45,12 @@ enum ReferenceOptimizer {
   /// The schedule of a case's `optimizer`.
   static func schedule(_ optimizer: JSONObject) throws -> Schedule {
     let name = try optimizer.string("schedule")
+    func count(_ key: String) throws -> Int {
+      optimizer[key] == nil ? 0 : try optimizer.int(key, in: 0...1 << 40)
+    }
     do {
       return try Schedule(
-        named: name, warmupSteps: optimizer.optionalInt("num_warmup_steps") ?? 0,
-        totalSteps: optimizer.optionalInt("num_training_steps") ?? 0)
+        named: name, warmupSteps: count("num_warmup_steps"), totalSteps: count("num_training_steps"))
     } catch is OptimizerError {
       throw NotSupported(reason: "schedule \(name)")
     }

@@ -65,6 +65,22 @@ import Testing
     #expect(copy.report().agrees)
   }
 
+  /// A case without a method: logits and loss of the base alone.
+  @Test func aForwardCase() throws {
+    let copy = try Copy("full_t5_v10")
+    try copy.edit(json: "case.json") { members in
+      members["method"] = "FORWARD"
+      members["optimizer"] = nil
+    }
+    let report = copy.report()
+    guard case .compared(let findings) = report.outcome else {
+      Issue.record("\(report.text)")
+      return
+    }
+    #expect(
+      report.agrees && findings.map(\.quantity) == ["logits", "loss", "base unchanged"], "\(report.text)")
+  }
+
   @Test(arguments: [Float.nan, 0.001]) func oneChangedLogit(change: Float) throws {
     let copy = try Copy(name)
     try copy.edit("expected.safetensors") { tensors in

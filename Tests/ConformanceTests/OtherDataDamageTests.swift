@@ -20,7 +20,7 @@ import Testing
     var testDescription: String { report }
   }
 
-  static let changes = [
+  nonisolated static let changes = [
     Change(
       file: "generation/generation.json",
       path: [.key("cases"), .index(0), .key("sequences"), .index(2), .index(5)],
