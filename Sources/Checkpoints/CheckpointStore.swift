@@ -51,12 +51,13 @@ public struct CheckpointStore: Sendable {
 
   /// The newest checkpoint whose sizes and digests are right.
   ///
+  /// - Parameter limit: the latest step that is looked at.
   /// - Returns: nil if there is none; and one sentence for each newer checkpoint that is damaged.
   /// - Throws: `CheckpointError.futureFormat` for a checkpoint that a later version of the program wrote; another one
   ///   if the folder cannot be listed, so that nobody starts over because of a wrong permission.
-  public func newestValid() throws -> (checkpoint: Checkpoint?, warnings: [String]) {
+  public func newestValid(upTo limit: Int = .max) throws -> (checkpoint: Checkpoint?, warnings: [String]) {
     var warnings: [String] = []
-    for step in try steps().reversed() {
+    for step in try steps().reversed() where step <= limit {
       let folder = url.appendingPathComponent(Self.name(step))
       do {
         return (try open(folder, step: step), warnings)

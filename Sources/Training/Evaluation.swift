@@ -95,7 +95,7 @@ public final class Evaluation {
   public func evaluate(
     _ set: EvaluationSet, generatesFreeText: Bool = false, keepsPredictions: Bool = false,
     progressName: String? = nil, onPoll: () throws -> Void = {}
-  ) throws -> EvaluationReport {
+  ) throws -> EvaluationReport? {
     let watch = Stopwatch()
     let leaves = Self.leaves(set, leafTokens: leafTokens)
     let costs = leaves.map { leaf in leaf.reduce(0) { $0 + set.dataset.lengths(at: $1).source + 1 } }

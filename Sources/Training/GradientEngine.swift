@@ -28,6 +28,8 @@ public final class GradientEngine {
     case done(lossSum: Double)
     /// Loss or gradient of some leaf was infinite or NaN.
     case nonFinite
+    /// A signal asked the job to stop: the step was broken off between leaves, nothing has changed.
+    case stopped
   }
 
   /// - Parameter world: nil in programs that run no MPI.

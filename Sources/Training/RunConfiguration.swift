@@ -36,6 +36,12 @@ public struct RunConfiguration: Sendable {
   public var logEvery: Int
   /// Most tokens generated for an answer.
   public var maxTargetLength: Int
+  /// A step with an infinite or undefined loss or gradient is skipped instead of ending the run.
+  public var skipsNonFiniteSteps = false
+  /// Resuming is allowed although settings that alter the result have changed.
+  public var allowsChangedSettings = false
+  /// Resuming is allowed on a machine that computes other bits.
+  public var allowsOtherIdentity = false
   /// All settings as the user knows them.
   public var settings: [Setting]
 
@@ -74,8 +80,15 @@ public struct RunConfiguration: Sendable {
     let changed = settings.filter(\.altersResult).compactMap { setting -> String? in
       let before = stored.members[setting.key] ?? .null
       guard before != setting.value else { return nil }
+      // A longer run is no other run: what has been done stays done.
+      if setting.key == "steps", case .integer(let old) = before, totalSteps > old {
+        RunLog.notice("the run now has \(totalSteps) steps instead of \(old); its schedule follows from here on")
+        return nil
+      }
       return "\(setting.key): \(before.summary) in the checkpoint, \(setting.value.summary) now"
     }
-    guard changed.isEmpty else { throw TrainingError.changedSettings(changed) }
+    guard !changed.isEmpty else { return }
+    guard allowsChangedSettings else { throw TrainingError.changedSettings(changed) }
+    RunLog.warning("resuming with other settings, as asked: \(changed.joined(separator: "; "))")
   }
 }

@@ -8,7 +8,9 @@ public final class RunFolder {
   public let url: URL
   public let checkpoints: CheckpointStore
   private let lock: RunFolderLock
-  private var metrics: FileHandle?
+  private var metrics: LineLog?
+  private var digests: LineLog?
+  private var background: CheckpointWriter?
 
   static let metricsName = "metrics.jsonl"
   static let summaryName = "summary.json"
@@ -39,27 +41,34 @@ public final class RunFolder {
     try AtomicFile.write(Array(yaml.utf8), to: url.appendingPathComponent(Self.configurationName))
   }
 
-  /// Opens `metrics.jsonl` and drops what it holds beyond `step`: lines a killed run wrote after its last checkpoint.
-  public func openMetrics(keepingUpTo step: Int) throws {
-    let file = url.appendingPathComponent(Self.metricsName)
-    var kept = ""
-    if let text = try? String(contentsOf: file, encoding: .utf8) {
-      for line in text.split(separator: "\n") {
-        guard case .object(let members)? = try? JSON.decode(Array(line.utf8), origin: file.path),
-          case .integer(let written)? = members["step"], written <= step
-        else { continue }
-        kept += line + "\n"
-      }
-    }
-    try AtomicFile.write(Array(kept.utf8), to: file)
-    let handle = try FileHandle(forWritingTo: file)
-    try handle.seekToEnd()
-    metrics = handle
+  /// Opens `metrics.jsonl` and `digests.jsonl`, dropping what they hold beyond `step`: lines a killed run wrote after its
+  /// last checkpoint.
+  func openLogs(keepingUpTo step: Int, parameters: [Parameter]) throws {
+    func isKept(_ object: JSONObject) -> Bool { ((try? object.int("step")) ?? .max) <= step }
+    metrics = try LineLog(url.appendingPathComponent(Self.metricsName), keep: isKept)
+    digests = try LineLog(
+      url.appendingPathComponent(DigestLog.fileName), header: DigestLog.headerLine(parameters), keep: isKept)
   }
 
   /// One line of `metrics.jsonl`.
-  public func log(_ members: [String: JSON]) throws {
-    try metrics?.write(contentsOf: Data((JSON.object(members).encoded(.compact) + "\n").utf8))
+  func logMetrics(_ members: [String: JSON]) { metrics?.append(JSON.object(members).encoded(.compact)) }
+
+  /// One line of `digests.jsonl`.
+  func logDigests(_ line: String) { digests?.append(line) }
+
+  /// The thread that writes checkpoints.
+  func writer(keep: Int) -> CheckpointWriter {
+    if let background { return background }
+    let writer = CheckpointWriter(store: checkpoints, keep: keep)
+    background = writer
+    return writer
+  }
+
+  /// Waits until checkpoints and logs are written; nil, or why the newest checkpoint is not.
+  func finishWriting() -> String? {
+    metrics?.flush()
+    digests?.flush()
+    return background?.drain(forAtMost: 10)
   }
 
   /// The trained method: an adapter folder, or for full fine-tuning a model folder with the base's other files.

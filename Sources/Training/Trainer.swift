@@ -16,26 +16,27 @@ public final class Trainer {
   /// How a run ended.
   public enum Ending: Equatable {
     case finished
-    /// A signal asked for it; the state after the last step is saved.
+    /// A signal asked for it; the state after this step is saved.
     case stopped(step: Int)
   }
 
-  private let configuration: RunConfiguration
-  private let engine: GradientEngine
+  let configuration: RunConfiguration
+  let engine: GradientEngine
   private let evaluation: Evaluation
-  private let planner: StepPlanner
+  let planner: StepPlanner
   private let validation: EvaluationSet?
   private let metric: TaskMetric
   private let optimizer: any Optimizer
-  private let identity: NumericIdentity
-  private let world: World?
-  private let folder: RunFolder?
-  private let archive: StateArchive
-  private var state = TrainingState()
-  private var best: [Tensor]?
-  private var lastReport: EvaluationReport?
+  let world: World?
+  let folder: RunFolder?
+  let archive: StateArchive
+  var state = TrainingState()
+  var best: [Tensor]?
+  /// The step whose state was last handed to the writer.
+  var submittedStep: Int?
+  private let faults = FaultInjection()
 
-  private var method: any PEFTMethod { engine.evaluator.method }
+  var method: any PEFTMethod { engine.evaluator.method }
 
   /// - Parameter folder: on rank 0 only.
   public init(
@@ -48,7 +49,6 @@ public final class Trainer {
     self.planner = planner
     self.validation = validation
     self.metric = metric
-    self.identity = identity
     self.folder = folder
     world = engine.world
     let parameters = engine.evaluator.method.parameters
@@ -65,56 +65,28 @@ public final class Trainer {
   /// Step and value of the best evaluation.
   public var bestEvaluation: (step: Int, value: Double)? { state.best.map { ($0.step, $0.value) } }
 
-  /// Takes up the newest checkpoint that verifies; says so, and where there is none starts at step 0.
-  public func resume() throws {
-    let received = try world.map { world in try world.broadcastCheckpoint { try newestCheckpoint() } } ?? alone()
-    guard let received else {
-      RunLog.notice("no usable checkpoint in the output folder; starting at step 0")
-      return
-    }
-    (state, best) = try archive.restore(received.members, tensors: received.tensors, path: received.path)
-    RunLog.notice("resuming after step \(state.step) from \(received.path)")
-  }
-
-  private func newestCheckpoint() throws -> Checkpoint? {
-    guard let folder else { return nil }
-    let (checkpoint, warnings) = try folder.checkpoints.newestValid()
-    for warning in warnings { RunLog.warning(warning) }
-    return checkpoint
-  }
-
-  private func alone() throws -> (members: JSONObject, tensors: [String: Tensor], path: String)? {
-    guard let checkpoint = try newestCheckpoint() else { return nil }
-    let tensors = try checkpoint.tensors.names.map { ($0, try checkpoint.tensors.tensor($0)) }
-    return (checkpoint.state, Dictionary(uniqueKeysWithValues: tensors), checkpoint.url.path)
-  }
-
   // MARK: The loop
 
   public func run() throws -> Ending {
-    try folder?.openMetrics(keepingUpTo: state.step)
+    try folder?.openLogs(keepingUpTo: state.step, parameters: method.parameters)
     let progress = ProgressBar(name: "step", total: configuration.totalSteps, firstStep: state.step)
+    defer { progress.finish() }
+    // A run that was stopped while it evaluated does so first.
+    if state.step > 0, isDue(configuration.evalEvery), try !evaluate() { return try stop() }
     while state.step < configuration.totalSteps {
       let watch = Stopwatch()
       let plan = planner.plan(step: state.step)
-      let (loss, norm, rate, stops) = try update(plan)
+      guard let result = try update(plan) else { return try stop() }
       let speed = Double(plan.sourceTokenCount) / watch.seconds
-      progress.update(step: state.step, loss: loss, tokensPerSecond: speed)
+      progress.update(step: state.step, loss: result.loss, tokensPerSecond: speed)
+      try recordDigests(loss: result.loss)
       if state.step % configuration.logEvery == 0 || state.step == configuration.totalSteps {
-        try folder?.log([
-          "step": .integer(state.step), "epoch": .double(Double(state.step) / Double(planner.stepsPerEpoch)),
-          "loss": .double(loss), "learning_rate": .double(rate), "grad_norm": .double(norm), "loss_scale": 1.0,
-          "source_tokens_per_second": .double((speed * 10).rounded() / 10),
-        ])
+        log(result, tokensPerSecond: speed)
       }
-      if isDue(configuration.evalEvery) { try evaluate() }
-      if stops || isDue(configuration.saveEvery) { try save() }
-      if stops {
-        progress.finish()
-        return .stopped(step: state.step)
-      }
+      if isDue(configuration.evalEvery), try !evaluate() { return try stop() }
+      if isDue(configuration.saveEvery) { try save() }
+      if engine.stopRequested { return try stop() }
     }
-    progress.finish()
     return .finished
   }
 
@@ -123,51 +95,72 @@ public final class Trainer {
       interval, step: state.step, stepsPerEpoch: planner.stepsPerEpoch, totalSteps: configuration.totalSteps)
   }
 
-  /// One optimizer step: mean loss over the global batch's targets, gradient norm, rate, and whether some rank was asked
-  /// to stop.
-  private func update(_ plan: StepPlan) throws -> (loss: Double, norm: Double, rate: Double, stops: Bool) {
-    let targets = Double(max(plan.targetCount, 1))
-    let outcome = try engine.compute(
-      leaves: plan.leaves, gradientScale: Float(1 / targets),
-      dropout: DropoutPolicy(rate: configuration.dropout, seed: configuration.seed, step: state.step))
-    guard case .done(let lossSum) = outcome else {
-      throw TrainingError.nonFinite(step: state.step + 1, examples: try engine.nonFiniteLeaves())
-    }
-    let norm = GradientClipping.globalNorm(engine.gradients)
-    if let limit = configuration.maxGradNorm { GradientClipping.clip(engine.gradients, maxNorm: limit, norm: norm) }
-    let rate = configuration.learningRate * configuration.schedule.factor(step: state.scheduleStep)
-    optimizer.update(
-      parameters: method.parameters.map(\.value), gradients: engine.gradients,
-      rates: method.parameters.map { _ in Float(rate) })
-    state.step += 1
-    state.scheduleStep += 1
-    return (lossSum / targets, norm, rate, engine.stopRequested)
+  struct StepResult {
+    /// Mean over the targets of the global batch; NaN in a step that was skipped.
+    var loss: Double
+    var norm: Double
+    var rate: Double
+    var isSkipped = false
   }
 
-  private func evaluate() throws {
-    guard let validation, lastReportStep != state.step else { return }
-    let report = try evaluation.evaluate(validation)
-    lastReport = report
-    lastReportStep = state.step
+  /// One optimizer step; nil if a signal broke it off, which leaves the state as it was.
+  func update(_ plan: StepPlan) throws -> StepResult? {
+    try injectFaults()
+    let targets = Double(max(plan.targetCount, 1))
+    let scale = faults.strikes(.nan, rank: world?.rank ?? 0, step: state.step + 1) ? Float.nan : Float(1 / targets)
+    let outcome = try engine.compute(
+      leaves: plan.leaves, gradientScale: scale,
+      dropout: DropoutPolicy(rate: configuration.dropout, seed: configuration.seed, step: state.step))
+    let rate = configuration.learningRate * configuration.schedule.factor(step: state.scheduleStep)
+    switch outcome {
+    case .stopped:
+      return nil
+    case .nonFinite:
+      let failure = TrainingError.nonFinite(step: state.step + 1, examples: try engine.nonFiniteLeaves())
+      guard configuration.skipsNonFiniteSteps else { throw failure }
+      RunLog.warning("\(failure); the step is skipped")
+      state.step += 1
+      return StepResult(loss: .nan, norm: .nan, rate: rate, isSkipped: true)
+    case .done(let lossSum):
+      let norm = GradientClipping.globalNorm(engine.gradients)
+      if let limit = configuration.maxGradNorm { GradientClipping.clip(engine.gradients, maxNorm: limit, norm: norm) }
+      optimizer.update(
+        parameters: method.parameters.map(\.value), gradients: engine.gradients,
+        rates: method.parameters.map { _ in Float(rate) })
+      state.step += 1
+      state.scheduleStep += 1
+      return StepResult(loss: lossSum / targets, norm: norm, rate: rate)
+    }
+  }
+
+  private func log(_ result: StepResult, tokensPerSecond: Double) {
+    var members: [String: JSON] = [
+      "step": .integer(state.step), "epoch": .double(Double(state.step) / Double(planner.stepsPerEpoch)),
+      "loss": .finite(result.loss), "learning_rate": .double(result.rate), "grad_norm": .finite(result.norm),
+      "loss_scale": 1.0, "source_tokens_per_second": .double((tokensPerSecond * 10).rounded() / 10),
+    ]
+    if result.isSkipped { members["skipped"] = true }
+    folder?.logMetrics(members)
+  }
+
+  /// - Returns: false if a signal broke it off.
+  private func evaluate() throws -> Bool {
+    guard let validation, state.evaluatedStep != state.step else { return true }
+    guard let report = try evaluation.evaluate(validation) else { return false }
+    state.evaluatedStep = state.step
     var members: [String: JSON] = [
       "step": .integer(state.step), "eval_loss": .finite(report.loss), "eval_examples": .integer(report.exampleCount),
       "eval_seconds": .double((report.seconds * 1000).rounded() / 1000),
     ]
     for (name, value) in report.metrics { members["eval_\(name)"] = .finite(value) }
-    try folder?.log(members)
+    folder?.logMetrics(members)
     RunLog.notice("step \(state.step): validation \(report.summary) (\(report.exampleCount) examples)")
-    guard let value = report.value(of: metric.name), value.isFinite else { return }
+    guard let value = report.value(of: metric.name), value.isFinite else { return true }
     let isBetter = state.best.map { metric.largerIsBetter ? value > $0.value : value < $0.value } ?? true
-    guard isBetter else { return }
+    guard isBetter else { return true }
     state.best = .init(step: state.step, value: value)
     best = method.parameters.map { $0.value.copy() }
-  }
-  private var lastReportStep: Int?
-
-  private func save() throws {
-    try folder?.checkpoints.save(
-      step: state.step, tensors: archive.tensors(best: best), state: archive.members(state),
-      keep: configuration.keepCheckpoints)
+    return true
   }
 
   /// Puts the best parameters in place: those the adapter is written from and the test is run with. Without an evaluation
@@ -175,6 +168,45 @@ public final class Trainer {
   public func takeBest() {
     guard let best else { return }
     for (parameter, value) in zip(method.parameters, best) { parameter.value.copyElements(from: value) }
+  }
+
+  // MARK: Silent divergence
+
+  /// Steps between two digests: every step for small adaptations, fewer where hashing would be felt.
+  private var digestInterval: Int { max(1, method.trainableCount / 4_000_000) }
+
+  /// Compares a digest of the parameters across ranks and records it.
+  private func recordDigests(loss: Double) throws {
+    guard state.step % digestInterval == 0 else { return }
+    let digests = ParameterDigest.digests(method.parameters)
+    try compareAcrossRanks(digests)
+    folder?.logDigests(DigestLog.line(step: state.step, loss: loss, digests: digests))
+  }
+
+  /// Throws: `TrainingError.ranksDiverged` on every rank, naming those that differ from the majority.
+  private func compareAcrossRanks(_ digests: [UInt64]) throws {
+    guard let world, world.size > 1 else { return }
+    let own = Int64(bitPattern: ParameterDigest.folded(digests))
+    var extremes = [own, ~own]
+    try world.reduce(&extremes, .maximum)
+    // The largest of ~x is ~ of the smallest x: equal if and only if all ranks have the same digest.
+    guard extremes[0] != ~extremes[1] else { return }
+    let all = try world.gatherAtAll("\(own) \(world.hostName)").map { $0.split(separator: " ", maxSplits: 1) }
+    let counts = Dictionary(grouping: all.indices) { all[$0][0] }
+    let largest = counts.values.map(\.count).max() ?? 0
+    let majorities = counts.filter { $0.value.count == largest }
+    let odd = majorities.count == 1
+      ? all.indices.filter { majorities[all[$0][0]] == nil } : Array(all.indices)
+    throw TrainingError.ranksDiverged(step: state.step, ranks: odd.map { "rank \($0) (\(all[$0][1]))" })
+  }
+
+  private func injectFaults() throws {
+    let (rank, step) = (world?.rank ?? 0, state.step + 1)
+    if faults.strikes(.throw, rank: rank, step: step) { throw FaultInjection.Injected(step: step) }
+    if faults.strikes(.hang, rank: rank, step: step) { while true { sleep(1) } }
+    if faults.strikes(.corrupt, rank: rank, step: step), let value = method.parameters.first?.value {
+      value.pointer[0] = Float(bitPattern: value.pointer[0].bitPattern ^ 1)
+    }
   }
 }
 

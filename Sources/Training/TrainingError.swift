@@ -11,6 +11,8 @@ public enum TrainingError: DescribedError, Equatable {
   case tooFewExamples(examples: Int, ranks: Int, source: String)
   case noExamples(source: String)
   case unfitCheckpoint(path: String, reason: String)
+  case ranksDiverged(step: Int, ranks: [String])
+  case notSaved(step: Int, reason: String, last: Int?)
 
   public var description: String {
     switch self {
@@ -20,10 +22,12 @@ public enum TrainingError: DescribedError, Equatable {
         + "or look at these examples"
     case .changedSettings(let changes):
       "this run cannot be resumed with other settings, as the result would be neither run's:\n  "
-        + changes.joined(separator: "\n  ") + "\nresume with the settings of its run.yaml, or start afresh in another --output"
+        + changes.joined(separator: "\n  ") + "\nresume with the settings of its run.yaml, start afresh in another --output, or accept a mixed result with "
+        + "--allow-changed-settings"
     case .identityDiffers(let checkpoint, let now):
       "this machine computes other bits than the one the checkpoint comes from:\n  checkpoint: \(checkpoint)\n"
-        + "  now:        \(now)\nresume on a machine of the same kind, or start afresh in another --output"
+        + "  now:        \(now)\nresume on a machine of the same kind, start afresh in another --output, or accept other last digits with "
+        + "--allow-other-identity"
     case .ranksDiffer(let what, let values):
       "the ranks of this job differ in \(what), so their results would not add up:\n  "
         + values.joined(separator: "\n  ")
@@ -35,6 +39,14 @@ public enum TrainingError: DescribedError, Equatable {
       "\(source) has \(examples) training examples for \(ranks) ranks; start at most \(examples) ranks, or give more data"
     case .noExamples(let source):
       "\(source) leaves no example to train on; lower --validation-fraction or give more data"
+    case .ranksDiverged(let step, let ranks):
+      "after step \(step) the trained parameters are not the same on all ranks: \(ranks.joined(separator: ", ")) "
+        + "computed or remembered something else, which points to a fault of memory or processor there; the "
+        + "checkpoints are from before. Take that host out and go on with --resume"
+    case .notSaved(let step, let reason, let last):
+      "the state after step \(step) could not be saved: \(reason). "
+        + (last.map { "The checkpoint after step \($0) is good; make room and go on with --resume" }
+          ?? "There is no checkpoint; make room and start again")
     case .unfitCheckpoint(let path, let reason):
       "the checkpoint \(path) does not fit this run: \(reason)"
     }

@@ -10,6 +10,8 @@ struct TrainingState: Sendable {
   var step = 0
   /// Updates the schedule has seen: steps that were not skipped.
   var scheduleStep = 0
+  /// The last step after which the model was evaluated.
+  var evaluatedStep: Int?
   /// The best evaluation so far, by the task's metric.
   var best: Best?
 
@@ -20,6 +22,7 @@ struct TrainingState: Sendable {
 
   var json: [String: JSON] {
     var members: [String: JSON] = ["step": .integer(step), "schedule_step": .integer(scheduleStep)]
+    if let evaluatedStep { members["evaluated_step"] = .integer(evaluatedStep) }
     if let best { members["best"] = .object(["step": .integer(best.step), "value": .double(best.value)]) }
     return members
   }
@@ -29,6 +32,7 @@ struct TrainingState: Sendable {
   init(_ json: JSONObject) throws {
     step = try json.int("step")
     scheduleStep = try json.int("schedule_step")
+    evaluatedStep = try json.optionalInt("evaluated_step")
     if let object = try json.optionalObject("best") {
       best = Best(step: try object.int("step"), value: try object.double("value"))
     }
@@ -69,7 +73,7 @@ struct StateArchive {
   {
     try configuration.checkSame(as: members.object("settings"))
     let stored = try members.string("numeric_identity")
-    guard stored == identity.text else { throw TrainingError.identityDiffers(checkpoint: stored, now: identity.text) }
+    guard stored == identity.text || configuration.allowsOtherIdentity else { throw TrainingError.identityDiffers(checkpoint: stored, now: identity.text) }
     func tensor(_ prefix: String, _ parameter: Parameter) throws -> Tensor? {
       guard let tensor = tensors["\(prefix)/\(parameter.name)"] else { return nil }
       guard tensor.shape == parameter.shape else {

@@ -43,7 +43,7 @@ enum ConfigurationFile {
     return rest
   }
 
-  private static func flags(path: String) throws -> [String] {
+  static func flags(path: String) throws -> [String] {
     let text: String
     do { text = try String(contentsOfFile: path, encoding: .utf8) } catch {
       throw Failure.unreadable(path: path, reason: error.localizedDescription)

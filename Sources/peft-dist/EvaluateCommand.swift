@@ -64,8 +64,9 @@ struct EvaluateCommand: ParsableCommand {
     let evaluation = Evaluation(
       evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
       leafTokens: leaf.leafTokens, maxTargetLength: place.maxTargetLength(data, task))
-    let report = try evaluation.evaluate(
+    guard let report = try evaluation.evaluate(
       set, keepsPredictions: predictions != nil, progressName: "leaf")
+    else { throw ExitCode(75) }
     guard world.isFirst else { return }
     if let predictions { try write(report.predictions, task: task, location: location, to: predictions) }
     if let dump { try self.dump(set, evaluator: evaluator, to: URL(fileURLWithPath: dump)) }

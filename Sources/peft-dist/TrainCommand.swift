@@ -73,6 +73,12 @@ struct TrainCommand: ParsableCommand {
   var output: String
   @Flag(help: "Go on from the newest usable checkpoint in --output.")
   var resume = false
+  @Flag(help: "With --resume: go on although settings that alter the result have changed.")
+  var allowChangedSettings = false
+  @Flag(help: "With --resume: go on although this machine computes other bits than the one before.")
+  var allowOtherIdentity = false
+  @Option(help: ArgumentHelp("What an infinite or undefined loss does: stop the run, or skip the step.", valueName: "stop|skip"))
+  var nonFinite = "stop"
   @Flag(help: "Show what would be trained, and stop.")
   var dryRun = false
 
@@ -91,6 +97,9 @@ struct TrainCommand: ParsableCommand {
     }
     guard learningRate.map({ $0 >= 0 && $0.isFinite }) ?? true else {
       throw ValidationError("--learning-rate must be a number from 0")
+    }
+    guard ["stop", "skip"].contains(nonFinite) else {
+      throw ValidationError("--non-finite \(nonFinite): expected stop or skip")
     }
     guard OptimizerConfiguration.Kind(rawValue: optimizer) != nil else {
       throw ValidationError("--optimizer \(optimizer): expected adamw, adam, sgd or adafactor")
@@ -122,7 +131,7 @@ struct TrainCommand: ParsableCommand {
 
 /// The wiring of one training run.
 @MainActor
-private struct TrainRun {
+struct TrainRun {
   let flags: TrainCommand
   let world: World
   let place: Workplace
@@ -158,8 +167,12 @@ private struct TrainRun {
       textIDs: place.tokenizer.encode, labelIDs: place.labelIDs(task))
     let entry = try MethodCatalogue.entry(named: flags.method.method)
     tuned = try entry.make(options, place.model, flags.seed)
-    configuration = try Self.configuration(
+    var resolved = try Self.configuration(
       flags, place: place, task: task, trainCount: split.train.count, rate: entry.defaultLearningRate)
+    resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
+    resolved.allowsChangedSettings = flags.allowChangedSettings
+    resolved.allowsOtherIdentity = flags.allowOtherIdentity
+    configuration = resolved
   }
 
   private static func configuration(
@@ -192,9 +205,7 @@ private struct TrainRun {
   func run() throws -> Bool {
     describe()
     if flags.dryRun { return false }
-    let identity = NumericIdentity.measure(
-      programVersion: PeftDist.version, precision: flags.leaf.precision, leafTokens: flags.leaf.leafTokens)
-    try identity.agree(over: world)
+    let identity = try measuredIdentity()
     let output = URL(fileURLWithPath: flags.output)
     let folder = world.isFirst ? try RunFolder(output, resume: flags.resume) : nil
     let isFinished = try world.reduce(folder?.isFinished == true ? 1 : 0, .sum) > 0
@@ -202,31 +213,29 @@ private struct TrainRun {
       RunLog.notice("the run in \(output.path) is finished; nothing to do")
       return false
     }
-    let evaluator = LeafEvaluator(model: place.model, method: tuned)
-    let engine = GradientEngine(evaluator: evaluator, world: world, workers: place.workers)
-    let evaluation = Evaluation(
-      evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
-      leafTokens: flags.leaf.leafTokens, maxTargetLength: configuration.maxTargetLength)
-    let planner = StepPlanner(
-      dataset: train, examples: split.train, globalBatchSize: flags.globalBatchSize,
-      leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount, seed: flags.seed)
-    warnAboutIdleWorkers(planner)
-    let trainer = Trainer(
-      configuration: configuration, engine: engine, evaluation: evaluation, planner: planner,
-      validation: try validationSet(), metric: task.metric, identity: identity, folder: folder)
+    let evaluation = makeEvaluation()
+    let trainer = try makeTrainer(evaluation, identity: identity, folder: folder)
     if flags.resume { try trainer.resume() }
     try folder?.writeConfiguration(flags.yaml(configuration.settings))
     if case .stopped(let step) = try trainer.run() {
       RunLog.notice("stopped after step \(step) as a signal asked; go on with --resume")
       return true
     }
+    try trainer.finishSaving()
     trainer.takeBest()
-    let test = try testReport(evaluation)
+    var test: EvaluationReport?
+    if let set = try testSet() {
+      guard let report = try evaluation.evaluate(set, progressName: "test, leaf") else {
+        RunLog.notice("stopped while testing, as a signal asked; go on with --resume")
+        return true
+      }
+      test = report
+    }
     guard let folder else { return false }
     let sha256 = try folder.writeAdapter(
       tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url)
     try folder.writeSummary(
-      summary(trainer: trainer, test: test, sha256: sha256, identity: identity, engine: engine))
+      summary(trainer: trainer, test: test, sha256: sha256, identity: identity))
     print("adapter \(output.appendingPathComponent("adapter").path)")
     print("sha256  \(sha256)")
     if let best = trainer.bestEvaluation {
@@ -236,7 +245,32 @@ private struct TrainRun {
     return false
   }
 
-  private func describe() {
+  private func makeEvaluation() -> Evaluation {
+    Evaluation(
+      evaluator: LeafEvaluator(model: place.model, method: tuned), world: world, workers: place.workers,
+      tokenizer: place.tokenizer, leafTokens: flags.leaf.leafTokens, maxTargetLength: configuration.maxTargetLength)
+  }
+
+  func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {
+    let planner = StepPlanner(
+      dataset: train, examples: split.train, globalBatchSize: flags.globalBatchSize,
+      leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount, seed: flags.seed)
+    warnAboutIdleWorkers(planner)
+    let engine = GradientEngine(
+      evaluator: LeafEvaluator(model: place.model, method: tuned), world: world, workers: place.workers)
+    return Trainer(
+      configuration: configuration, engine: engine, evaluation: evaluation ?? makeEvaluation(), planner: planner,
+      validation: try validationSet(), metric: task.metric, identity: identity, folder: folder)
+  }
+
+  func measuredIdentity() throws -> NumericIdentity {
+    let identity = NumericIdentity.measure(
+      programVersion: PeftDist.version, precision: flags.leaf.precision, leafTokens: flags.leaf.leafTokens)
+    try identity.agree(over: world)
+    return identity
+  }
+
+  func describe() {
     let description = place.model.description
     let total = place.model.parameters.reduce(0) { $0 + $1.count }
     let share = 100 * Double(tuned.trainableCount) / Double(total)
@@ -279,19 +313,18 @@ private struct TrainRun {
     return EvaluationSet(dataset: dataset, examples: limited(Array(0..<dataset.count)), labels: task.labels)
   }
 
-  private func testReport(_ evaluation: Evaluation) throws -> EvaluationReport? {
+  private func testSet() throws -> EvaluationSet? {
     guard flags.evalEvery != 0 else { return nil }
     let location = flags.testFile.map { URL(fileURLWithPath: $0) }
       ?? flags.data.dataDir.flatMap { task.location(of: .test, in: URL(fileURLWithPath: $0)) }
     guard let location else { return nil }
     let dataset = try place.dataset(location, task: task, flags: flags.data, visits: flags.evalLimit)
     let examples = limited(Array(0..<dataset.count))
-    return try evaluation.evaluate(
-      EvaluationSet(dataset: dataset, examples: examples, labels: task.labels), progressName: "test, leaf")
+    return EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
   }
 
   private func summary(
-    trainer: Trainer, test: EvaluationReport?, sha256: String, identity: NumericIdentity, engine: GradientEngine
+    trainer: Trainer, test: EvaluationReport?, sha256: String, identity: NumericIdentity
   ) -> [String: JSON] {
     var members: [String: JSON] = [
       "steps": .integer(trainer.step), "adapter_sha256": .string(sha256),
@@ -334,7 +367,7 @@ extension TrainCommand {
       ("global_batch_size", .integer(globalBatchSize)), ("steps", .integer(totalSteps)),
       ("optimizer", .string(optimizer)), ("learning_rate", .double(learningRate)), ("schedule", .string(schedule)),
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
-      ("max_grad_norm", .double(maxGradNorm)), ("dropout", .double(dropout)), ("seed", .integer(Int(clamping: seed))),
+      ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)), ("seed", .integer(Int(clamping: seed))),
     ]
     let harmless: [(String, JSON)] = [
       ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),

@@ -1,0 +1,35 @@
+import Diagnostics
+import Foundation
+
+/// Faults that tests and the scripts of `Tests/Survival` ask for: `PEFT_DIST_FAULT=KIND:RANK:STEP`, several with commas.
+///
+/// Kinds: `throw` (an error on that rank), `corrupt` (one bit of a trained tensor flips in that rank's memory), `nan` (a
+/// leaf of that rank gives a loss that is no number), `hang` (the rank's main thread never comes back). Without the
+/// variable nothing is looked at in the loop.
+struct FaultInjection: Sendable {
+  enum Kind: String, Sendable {
+    case `throw`, corrupt, nan, hang
+  }
+
+  struct Injected: DescribedError {
+    let step: Int
+    var description: String { "injected failure at step \(step)" }
+  }
+
+  private let faults: [(kind: Kind, rank: Int, step: Int)]
+
+  init(environment: [String: String] = ProcessInfo.processInfo.environment) {
+    faults = (environment["PEFT_DIST_FAULT"] ?? "").split(separator: ",").compactMap { text in
+      let fields = text.split(separator: ":")
+      guard fields.count == 3, let kind = Kind(rawValue: String(fields[0])), let rank = Int(fields[1]),
+        let step = Int(fields[2])
+      else { return nil }
+      return (kind, rank, step)
+    }
+  }
+
+  /// Whether this fault is due on `rank` in the step that will be number `step`.
+  func strikes(_ kind: Kind, rank: Int, step: Int) -> Bool {
+    !faults.isEmpty && faults.contains { $0.kind == kind && $0.rank == rank && $0.step == step }
+  }
+}
