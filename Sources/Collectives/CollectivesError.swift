@@ -13,6 +13,8 @@ public enum CollectivesError: DescribedError {
   case threadCreation(worker: Int, code: Int32)
   /// A checkpoint's exponents do not belong to these tensors.
   case exponentCount(expected: Int, found: Int)
+  /// A rank asks for leaves of another round than this one, or gives them.
+  case dispatchDisagrees(rank: Int, expected: String, found: String)
 
   public var description: String {
     switch self {
@@ -34,6 +36,9 @@ public enum CollectivesError: DescribedError {
     case .exponentCount(let expected, let found):
       return "Restoring the exact sum: the checkpoint holds \(found) exponents, this run trains \(expected) "
         + "tensors. Resume with the method and targets the checkpoint was written with."
+    case .dispatchDisagrees(let rank, let expected, let found):
+      return "Handing out leaves: rank \(rank) is in \(expected), a message told it of \(found). Check that "
+        + "every rank runs the same program version with the same options on the same data."
     }
   }
 }

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Hands the leaves of a job to whatever rank has a hand free, so that a slow or shared node holds nobody up.
 ///
 /// Every worker of the job gets its first leaf by a fixed rule, without a message. After that a rank whose
@@ -62,8 +64,8 @@ public final class LeafDispatch {
     let hands = LeafDispatch.hands(threadCounts: channel.threadCounts, leafCount: order.count)
     let own = zip(hands, order).filter { $0.0 == channel.world.rank }.map { $0.1 }
     let isOver = hands.count == order.count
-    let poll = { [world = channel.world] in
-      try world.onPoll()
+    func poll() throws {
+      try channel.world.onPoll()
       try onPoll()
     }
     return try endingWorkersOnError {

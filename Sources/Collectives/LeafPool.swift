@@ -36,7 +36,14 @@ public final class LeafPool: Sendable {
   public func run(count: Int, body: @escaping @Sendable (_ worker: Int, _ item: Int) throws -> Void) {
     precondition(board.isIdle, "a round of leaves was started before the last one had ended")
     guard count > 0 else { return board.clear() }
-    board.post(Round(count: count, workers: threadCount, body: body))
+    run(from: LeafCounter(count: count), body: body)
+  }
+
+  /// Starts a round of the items that `source` gives, and returns at once. The round before must have ended.
+  @MainActor
+  func run(from source: any LeafSource, body: @escaping @Sendable (_ worker: Int, _ item: Int) throws -> Void) {
+    precondition(board.isIdle, "a round of leaves was started before the last one had ended")
+    board.post(Round(source: source, workers: threadCount, body: body))
   }
 
   /// Whether the round has ended: every worker has put its hands down.
@@ -111,33 +118,36 @@ private final class Errand: Sendable {
 
 /// One round of items.
 private final class Round: Sendable {
-  let count: Int
+  let source: any LeafSource
   let workers: Int
   let body: @Sendable (Int, Int) throws -> Void
-  let next = Atomic<Int>(0)
   let completed = Atomic<Int>(0)
   let isAbandoned = Atomic<Bool>(false)
   let firstError = Mutex<(any Error)?>(nil)
 
-  init(count: Int, workers: Int, body: @escaping @Sendable (Int, Int) throws -> Void) {
-    self.count = count
+  init(source: any LeafSource, workers: Int, body: @escaping @Sendable (Int, Int) throws -> Void) {
+    self.source = source
     self.workers = workers
     self.body = body
   }
 
   /// Takes items until none is left, or the round is abandoned, or one fails.
   func work(as worker: Int) {
-    while !isAbandoned.load(ordering: .relaxed) {
-      let item = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      guard item < count else { return }
+    while !isAbandoned.load(ordering: .relaxed), let item = source.next(worker: worker) {
       do {
         try body(worker, item)
         completed.wrappingAdd(1, ordering: .relaxed)
       } catch {
         firstError.withLock { if $0 == nil { $0 = error } }
-        isAbandoned.store(true, ordering: .relaxed)
+        abandon()
       }
     }
+  }
+
+  /// No worker takes another item, and none is left waiting for one.
+  func abandon() {
+    isAbandoned.store(true, ordering: .relaxed)
+    source.close()
   }
 }
 
@@ -162,7 +172,7 @@ private final class Board: @unchecked Sendable {
   var completedCount: Int { locked { round?.completed.load(ordering: .relaxed) ?? lastCompleted } }
 
   func clear() { locked { lastCompleted = 0 } }
-  func abandon() { locked { round?.isAbandoned.store(true, ordering: .relaxed) } }
+  func abandon() { locked { round?.abandon() } }
 
   /// Lets go of the round that has ended, and of what its body holds; gives its error, once.
   func takeDown() -> (any Error)? {
@@ -186,7 +196,7 @@ private final class Board: @unchecked Sendable {
   func close() {
     locked {
       isClosed = true
-      round?.isAbandoned.store(true, ordering: .relaxed)
+      round?.abandon()
       condition.broadcast()
     }
   }
