@@ -42,11 +42,13 @@ extension World {
 
   /// Ends the whole job because of an error on this rank: prints it with rank and host, then `MPI_Abort`.
   ///
-  /// An error that all ranks meet together (a file that none can read) should be told once. So a rank waits
-  /// a little, the longer the higher its number, before it prints: the first one's abort ends the others
-  /// meanwhile.
+  /// An error that all ranks meet together (a file that none can read) should be told once. So every rank but
+  /// the first waits a second, and a little longer the higher its number, before it prints: the first one's
+  /// abort ends the others meanwhile. It does so by SIGTERM, which must end them even if it used to ask for a
+  /// checkpoint.
   public func abort(_ error: any Error) -> Never {
-    usleep(UInt32(min(rank, 5)) * 300_000)
+    for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
+    if rank > 0 { usleep(1_000_000 + UInt32(min(rank, 5)) * 200_000) }
     fflush(nil)
     let text = "Error on rank \(rank) of \(size) (\(hostName)): \(error)\n"
     FileHandle.standardError.write(Data(text.utf8))

@@ -24,7 +24,8 @@ struct DiffCommand: ParsableCommand {
       throw ExitCode(1)
     case .step(let step, let lossDiffers, let tensors):
       print("the runs part at step \(step): \(lossDiffers ? "the loss differs" : "the loss is the same")")
-      for name in tensors { print("  \(name)") }
+      for name in tensors.prefix(5) { print("  \(name)") }
+      if tensors.count > 5 { print("  and \(tensors.count - 5) more tensors") }
       throw ExitCode(1)
     }
   }

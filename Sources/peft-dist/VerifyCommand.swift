@@ -57,10 +57,11 @@ struct VerifyCommand: ParsableCommand {
     let result = try run.makeTrainer(identity: identity, folder: store).verify(window ?? 1...1, against: log)
     guard world.isFirst else { return isAgreement(result) }
     switch result {
-    case .agrees(let steps): print("\(steps) steps recomputed on \(world.size) ranks agree with the run")
+    case .agrees(let steps): print("\(steps) steps recomputed on \(world.size) rank\(world.size == 1 ? "" : "s") agree with the run")
     case .differs(let step, let tensors):
       print("step \(step) comes out otherwise" + (tensors.isEmpty ? ": the loss" : ""))
-      for name in tensors { print("  \(name)") }
+      for name in tensors.prefix(5) { print("  \(name)") }
+      if tensors.count > 5 { print("  and \(tensors.count - 5) more tensors") }
     case .nothingRecorded: print("the run has no record of these steps")
     }
     return isAgreement(result)
