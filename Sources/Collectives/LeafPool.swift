@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -137,6 +138,7 @@ private final class Round: Sendable {
       do {
         try body(worker, item)
         completed.wrappingAdd(1, ordering: .relaxed)
+        PhaseBoard.tick()
       } catch {
         firstError.withLock { if $0 == nil { $0 = error } }
         abandon()

@@ -1,4 +1,5 @@
 import CMPI
+import Diagnostics
 import Foundation
 
 /// Non-blocking MPI operations under way, tested together.
@@ -64,6 +65,8 @@ extension World {
     _ pending: PendingReduction, longestSleepMicroseconds: UInt32 = 200, onPoll: () throws -> Void = {}
   ) throws {
     var pause = PollingPause(longestMicroseconds: longestSleepMicroseconds)
+    PhaseBoard.beginWaiting()
+    defer { PhaseBoard.endWaiting() }
     while try !pending.test() {
       try self.onPoll()
       try onPoll()
