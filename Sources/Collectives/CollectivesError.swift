@@ -13,6 +13,8 @@ public enum CollectivesError: DescribedError {
   case threadCreation(worker: Int, code: Int32)
   /// A checkpoint's exponents do not belong to these tensors.
   case exponentCount(expected: Int, found: Int)
+  /// The ranks did not all arrive where the watchdog is started.
+  case meetingFailed(seconds: Double)
   /// A rank asks for leaves of another round than this one, or gives them.
   case dispatchDisagrees(rank: Int, expected: String, found: String)
 
@@ -39,6 +41,9 @@ public enum CollectivesError: DescribedError {
     case .dispatchDisagrees(let rank, let expected, let found):
       return "Handing out leaves: rank \(rank) is in \(expected), a message told it of \(found). Check that "
         + "every rank runs the same program version with the same options on the same data."
+    case .meetingFailed(let seconds):
+      return "Starting the watchdog: not all ranks arrived within \(seconds) s. One may be dead, stopped or "
+        + "very slow to start; look at its host, or give --stall-timeout-seconds more."
     }
   }
 }

@@ -1,4 +1,5 @@
 import CMPI
+import Diagnostics
 import Foundation
 
 extension World {
@@ -24,10 +25,16 @@ extension World {
       try world.barrier()
     } catch {
       guard world.size == 1 else { world.abort(error) }
+      Watchdog.stop()
       MPI_Finalize()
       throw error
     }
-    try MPICall.check("MPI_Finalize", rank: world.rank) { MPI_Finalize() }
+    // Watched to the end: MPI_Finalize waits for the others too.
+    PhaseBoard.enter("finishing")
+    try PhaseBoard.waiting {
+      try MPICall.check("MPI_Finalize", rank: world.rank) { MPI_Finalize() }
+    }
+    Watchdog.stop()
     return result
   }
 
