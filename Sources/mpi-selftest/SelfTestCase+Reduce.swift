@@ -56,7 +56,7 @@ extension SelfTestCase {
     throw SelfTestError.unexpected(what: "step \(step) never fitted", rank: world.rank)
   }
 
-  private static func add(_ gradients: [[Float]], to sum: ExactSum) {
+  static func add(_ gradients: [[Float]], to sum: ExactSum) {
     let pointers = gradients.map { gradient in
       let copy = UnsafeMutablePointer<Float>.allocate(capacity: gradient.count)
       copy.initialize(from: gradient, count: gradient.count)
@@ -66,7 +66,7 @@ extension SelfTestCase {
     sum.add(leaf: pointers.map { UnsafePointer($0) })
   }
 
-  private static func randomGradient(seed: UInt64, count: Int, magnitude: Int) -> [Float] {
+  static func randomGradient(seed: UInt64, count: Int, magnitude: Int) -> [Float] {
     var state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1
     let scale = Float(sign: .plus, exponent: magnitude - 40, significand: 1)
     return (0..<count).map { _ in

@@ -30,6 +30,11 @@ struct SelfTestCase {
     .init(8, "late", "rank 0 is late; the others poll, and hardly use the CPU", late),
     .init(9, "binding", "the warning about CPU binding, ARGUMENT threads", binding),
     .init(10, "poll-throws", "what onPoll throws ends the wait", pollThrows),
+    .init(11, "dispatch", "exact sum of leaves handed out to whoever is free", dispatch),
+    .init(12, "dispatch-slow", "the last rank is slow: time over the ideal", dispatchWithSlowRank),
+    .init(13, "dispatch-stop", "a rank is asked to stop in mid-round", dispatchWithStop),
+    .init(14, "dispatch-throw", "a leaf on rank ARGUMENT throws", dispatchWithError),
+    .init(15, "dispatch-storm", "many short rounds, with stops at any moment", dispatchStorm),
   ]
 
   private static func printFirst(_ world: World, _ text: String) {
