@@ -20,58 +20,128 @@ enum ConfigurationFile {
     }
   }
 
+  /// The file that `train --config FILE` names; nil without one.
+  static func path(in arguments: [String]) -> String? {
+    guard arguments.first == TrainCommand.configuration.commandName, let position = position(in: arguments) else {
+      return nil
+    }
+    guard arguments[position] == "--config" else { return String(arguments[position].dropFirst("--config=".count)) }
+    return position + 1 < arguments.count ? arguments[position + 1] : nil
+  }
+
+  private static func position(in arguments: [String]) -> Int? {
+    arguments.firstIndex { $0 == "--config" || $0.hasPrefix("--config=") }
+  }
+
   /// `arguments` with `--config FILE` replaced by the flags the file stands for.
   static func expanded(_ arguments: [String]) throws -> [String] {
-    guard let position = arguments.firstIndex(where: { $0 == "--config" || $0.hasPrefix("--config=") }) else {
-      return arguments
-    }
+    guard let path = path(in: arguments), let position = position(in: arguments) else { return arguments }
     var rest = arguments
-    let path: String
-    if arguments[position] == "--config" {
-      guard position + 1 < arguments.count else {
-        throw ValidationError("--config needs the path of a YAML file")
-      }
-      path = arguments[position + 1]
-      rest.removeSubrange(position...position + 1)
-    } else {
-      path = String(arguments[position].dropFirst("--config=".count))
-      rest.remove(at: position)
-    }
-    // After the words of the subcommand, before everything typed.
-    let start = rest.firstIndex { $0.hasPrefix("-") } ?? rest.endIndex
-    rest.insert(contentsOf: try flags(path: path), at: start)
+    rest.removeSubrange(position...(arguments[position] == "--config" ? position + 1 : position))
+    // After the word of the subcommand, before everything typed.
+    rest.insert(contentsOf: try flags(path: path), at: 1)
     return rest
   }
 
+  /// The flags a file stands for.
+  ///
+  /// - Throws: `Failure`: it cannot be read, is no YAML mapping, has an unknown key or a value of another kind.
   static func flags(path: String) throws -> [String] {
-    let text: String
-    do { text = try String(contentsOfFile: path, encoding: .utf8) } catch {
-      throw Failure.unreadable(path: path, reason: error.localizedDescription)
-    }
     let node: Node?
-    do { node = try Yams.compose(yaml: text) } catch { throw Failure.malformed(path: path, reason: "\(error)") }
+    do { node = try Yams.compose(yaml: text(path)) } catch let error as Failure { throw error } catch {
+      throw Failure.malformed(path: path, reason: "\(error)")
+    }
     guard let node else { return [] }
     guard let mapping = node.mapping else {
       throw Failure.malformed(path: path, reason: "expected one `name: value` a line, found something else")
     }
+    let known = KnownFlags(TrainCommand())
     return try mapping.flatMap { key, value -> [String] in
-      guard let name = key.string else { throw Failure.malformed(path: path, reason: "a key is no text") }
+      let line = (key.mark?.line).map { "line \($0): " } ?? ""
+      guard let name = key.string, let kind = known.kinds[name.replacing("_", with: "-")] else {
+        throw Failure.malformed(
+          path: path,
+          reason: "\(line)'\(key.string ?? "?")' is not the name of a flag; `peft-dist train --help` lists them")
+      }
+      if value.null != nil { return [] }
       let flag = "--" + name.replacing("_", with: "-")
-      if let list = value.sequence {
-        return [flag, list.compactMap(\.string).joined(separator: ",")]
-      }
-      if let pairs = value.mapping {
-        return [flag, pairs.compactMap { key, value in
-          key.string.flatMap { key in value.string.map { "\(key)=\($0)" } }
-        }.joined(separator: ",")]
-      }
-      switch (value.null != nil, value.bool, value.string) {
-      case (true, _, _): return []
-      case (_, true?, _): return [flag]
-      case (_, false?, _): return []
-      case (_, _, let text?): return ["\(flag)=\(text)"]
-      default: throw Failure.malformed(path: path, reason: "\(name): expected a value or a list")
+      switch (kind, value.bool, Self.scalar(value)) {
+      case (.flag, true?, _): return [flag]
+      case (.flag, false?, _): return []
+      case (.value, _, let text?): return ["\(flag)=\(text)"]
+      default:
+        throw Failure.malformed(
+          path: path, reason: "\(line)\(name): expected \(kind == .flag ? "true or false" : "a value or a list of values")")
       }
     }
   }
+
+  /// A scalar as it stands; a list as `a,b`; a mapping as `a=1,b=2`.
+  private static func scalar(_ node: Node) -> String? {
+    if let list = node.sequence {
+      let texts = list.compactMap(\.string)
+      return texts.count == list.count ? texts.joined(separator: ",") : nil
+    }
+    if let pairs = node.mapping {
+      let texts = pairs.compactMap { key, value in
+        key.string.flatMap { key in value.string.map { "\(key)=\($0)" } }
+      }
+      return texts.count == pairs.count ? texts.joined(separator: ",") : nil
+    }
+    return node.string
+  }
+
+  private static func text(_ path: String) throws -> String {
+    let descriptor = open(path, O_RDONLY)
+    guard descriptor >= 0 else { throw Failure.unreadable(path: path, reason: String(cString: strerror(errno))) }
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    guard let data = try? file.readToEnd() ?? Data() else {
+      throw Failure.unreadable(path: path, reason: "it is no readable file")
+    }
+    guard let text = String(validating: data, as: UTF8.self) else {
+      throw Failure.malformed(path: path, reason: "the text is not valid UTF-8")
+    }
+    return text
+  }
+}
+
+/// The flags of a command as its declaration has them, option groups included.
+private struct KnownFlags {
+  enum Kind {
+    /// Present or not: `--lowercase`.
+    case flag
+    case value
+  }
+
+  /// By name, such as `learning-rate`.
+  private(set) var kinds: [String: Kind] = [:]
+
+  init(_ command: TrainCommand) {
+    add(Mirror(reflecting: command))
+    kinds["config"] = nil
+  }
+
+  private mutating func add(_ members: Mirror) {
+    for (label, value) in members.children {
+      if let group = value as? any FlagGroup {
+        add(group.members)
+      } else if let label, label.hasPrefix("_") {
+        kinds[Self.flagName(label.dropFirst())] = value is Flag<Bool> ? .flag : .value
+      }
+    }
+  }
+
+  /// `learningRate` as `learning-rate`.
+  private static func flagName(_ property: Substring) -> String {
+    property.map { $0.isUppercase ? "-\($0.lowercased())" : "\($0)" }.joined()
+  }
+}
+
+/// What `KnownFlags` needs of any `OptionGroup`.
+private protocol FlagGroup {
+  var members: Mirror { get }
+}
+
+extension OptionGroup: FlagGroup {
+  fileprivate var members: Mirror { Mirror(reflecting: Value()) }
 }

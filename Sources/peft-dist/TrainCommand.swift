@@ -83,21 +83,25 @@ struct TrainCommand: ParsableCommand {
   var dryRun = false
 
   func validate() throws {
-    guard globalBatchSize >= 1, epochs >= 1, steps.map({ $0 >= 1 }) ?? true, logEvery >= 1, keepCheckpoints >= 1 else {
-      throw ValidationError("--global-batch-size, --epochs, --steps, --log-every and --keep-checkpoints start at 1")
+    func check<Value>(_ flags: [(String, Value?)], _ expected: String, _ holds: (Value) -> Bool) throws {
+      for case (let flag, let value?) in flags where !holds(value) {
+        throw ValidationError("\(flag) \(value): expected \(expected)")
+      }
     }
-    guard (0..<1).contains(validationFraction) else {
-      throw ValidationError("--validation-fraction must be from 0 to below 1")
-    }
-    guard dropout.map({ (0..<1).contains($0) }) ?? true else {
-      throw ValidationError("--dropout must be from 0 to below 1")
-    }
-    guard (evalEvery ?? 1) >= 0, (saveEvery ?? 1) >= 0, (evalLimit ?? 1) >= 1, warmupSteps >= 0, maxGradNorm >= 0 else {
-      throw ValidationError("--eval-every, --save-every, --warmup-steps and --max-grad-norm must not be negative")
-    }
-    guard learningRate.map({ $0 >= 0 && $0.isFinite }) ?? true else {
-      throw ValidationError("--learning-rate must be a number from 0")
-    }
+    try check(
+      [
+        ("--global-batch-size", globalBatchSize), ("--epochs", epochs), ("--steps", steps), ("--log-every", logEvery),
+        ("--keep-checkpoints", keepCheckpoints), ("--eval-limit", evalLimit),
+      ], "at least 1") { $0 >= 1 }
+    try check(
+      [("--eval-every", evalEvery), ("--save-every", saveEvery), ("--warmup-steps", warmupSteps)], "0 or more"
+    ) { $0 >= 0 }
+    try check(
+      [("--validation-fraction", validationFraction), ("--dropout", dropout)], "a share from 0 to below 1"
+    ) { (0..<1).contains($0) }
+    try check(
+      [("--learning-rate", learningRate), ("--max-grad-norm", maxGradNorm), ("--weight-decay", weightDecay)],
+      "a number from 0") { $0 >= 0 && $0.isFinite }
     guard ["stop", "skip"].contains(nonFinite) else {
       throw ValidationError("--non-finite \(nonFinite): expected stop or skip")
     }

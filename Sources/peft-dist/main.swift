@@ -20,26 +20,34 @@ struct PeftDist: ParsableCommand {
 }
 
 /// Exit codes: 0 done, 1 failed, 2 usage, 75 stopped by a signal after saving.
-func leave(with error: any Error) -> Never {
+func leave(with error: any Error, arguments: [String]) -> Never {
   if let code = error as? ExitCode { exit(code.rawValue) }
   let code = PeftDist.exitCode(for: error)
   let text = PeftDist.fullMessage(for: error)
+  let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] ?? "0"
   if code == .success {
-    print(text)
+    if rank == "0" { print(text) }
     exit(0)
   }
   let isUsage = code == .validationFailure
-  // Every rank finds the same fault in the same command line; one tells, and the others give it time to.
-  if let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"], rank != "0" { usleep(700_000) } else {
-    FileHandle.standardError.write(Data((isUsage ? text : "peft-dist: error: \(error)").utf8 + [10]))
+  var message = isUsage ? text : "peft-dist: error: \(error)"
+  if isUsage, let path = ConfigurationFile.path(in: arguments) {
+    message += "\nSome of these flags may come from the configuration \(path)."
   }
+  // Under mpirun every rank finds the same fault in the same command line: the first tells, and its end ends the
+  // others meanwhile. One that still lives has a fault of its own.
+  if rank != "0" {
+    sleep(2)
+    message += "\n(on rank \(rank), \(ProcessInfo.processInfo.hostName))"
+  }
+  FileHandle.standardError.write(Data(message.utf8 + [10]))
   exit(isUsage ? 2 : 1)
 }
 
+let arguments = Array(CommandLine.arguments.dropFirst())
 do {
-  let arguments = try ConfigurationFile.expanded(Array(CommandLine.arguments.dropFirst()))
-  var command = try PeftDist.parseAsRoot(arguments)
+  var command = try PeftDist.parseAsRoot(ConfigurationFile.expanded(arguments))
   try command.run()
 } catch {
-  leave(with: error)
+  leave(with: error, arguments: arguments)
 }
