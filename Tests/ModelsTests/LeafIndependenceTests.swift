@@ -1,0 +1,92 @@
+import Autograd
+import Foundation
+import Models
+import NN
+import PEFTMethods
+import TensorCore
+import Testing
+
+/// A leaf is packed end to end: nothing may leak from one sequence into the next.
+@Suite struct LeafIndependenceTests {
+  private static let numbers = [3, 11, 4, 27, 8, 1]
+
+  /// Losses are sums over targets, so their rounding grows with the number of them.
+  private static func tolerance(_ leaf: LeafBatch) -> Double { 1e-5 * Double(leaf.targetCount) }
+
+  @Test(arguments: ["t5_v10", "t5_v11"], ["none", "prompt-tuning", "lora"])
+  func anExampleKnowsNothingOfItsNeighbours(name: String, kind: String) throws {
+    let model = try Golden.model(name)
+    let method = try Golden.method(kind, model)
+    let together = model.logitsByExample(Examples.leaf(Self.numbers), method)
+    for (place, number) in Self.numbers.enumerated() {
+      let alone = model.logitsByExample(Examples.leaf([number]), method)
+      #expect(alone[0].count == Examples.example(number).target.count * model.configuration.vocabularySize)
+      #expect(largestDifference(together[place], alone[0]) <= 1e-5, "example \(number)")
+    }
+  }
+
+  @Test(arguments: ["t5_v10", "t5_v11"], ["none", "prompt-tuning", "lora"])
+  func theOrderWithinALeafIsWithoutMeaning(name: String, kind: String) throws {
+    let model = try Golden.model(name)
+    let method = try Golden.method(kind, model)
+    let order = [4, 0, 5, 2, 1, 3]
+    let before = model.logitsByExample(Examples.leaf(Self.numbers), method)
+    let after = model.logitsByExample(Examples.leaf(order.map { Self.numbers[$0] }), method)
+    for (place, source) in order.enumerated() {
+      #expect(largestDifference(after[place], before[source]) <= 1e-5, "example \(Self.numbers[source])")
+    }
+    // Distinct examples have distinct logits: the comparison above cannot pass by accident.
+    #expect(largestDifference(before[1], after[1]) > 1e-2)
+  }
+
+  @Test(arguments: ["t5_v10", "t5_v11"])
+  func theLossOfALeafIsTheSumOfItsExamples(name: String) throws {
+    let model = try Golden.model(name)
+    let method = FrozenBase()
+    func loss(_ numbers: [Int]) -> Double {
+      model.lossSum(Examples.leaf(numbers), method.inferencePass(), gradientScale: 0)
+    }
+    let leaf = Examples.leaf(Self.numbers)
+    let whole = loss(Self.numbers)
+    #expect(whole > Double(leaf.targetCount))
+    #expect(abs(Self.numbers.reduce(0) { $0 + loss([$1]) } - whole) <= Self.tolerance(leaf))
+    #expect(abs(loss(Self.numbers.reversed()) - whole) <= Self.tolerance(leaf))
+  }
+
+  /// The fused loss against a plain softmax in Double over the logits.
+  @Test(arguments: ["t5_v10", "t5_v11"])
+  func theLossIsThatOfTheLogits(name: String) throws {
+    let model = try Golden.model(name)
+    let leaf = Examples.leaf(Self.numbers)
+    let logits = model.logits(leaf, FrozenBase().inferencePass()).value
+    var expected = 0.0
+    for (row, label) in leaf.labels.flatMap({ $0 }).enumerated() {
+      let scores = logits.rows(row..<row + 1).values.map(Double.init)
+      expected += scores.logSumExp - scores[Int(label)]
+    }
+    let loss = model.lossSum(leaf, FrozenBase().inferencePass(), gradientScale: 0)
+    #expect(abs(loss - expected) <= Self.tolerance(leaf))
+  }
+
+  /// Positions marked as no target add nothing; what stands there still is the next position's input.
+  @Test func ignoredLabelsAddNothing() throws {
+    let model = try Golden.t5()
+    let example = Examples.example(27)
+    func loss(_ labels: [Int32]) -> Double {
+      model.lossSum(
+        LeafBatch(sources: [example.source], labels: [labels], examples: [27]), FrozenBase().inferencePass(),
+        gradientScale: 0)
+    }
+    let ignored = example.target + [ignoredLabel, ignoredLabel]
+    #expect(abs(loss(ignored) - loss(example.target)) <= 1e-5 * Double(ignored.count))
+    #expect(loss([ignoredLabel, ignoredLabel]) == 0)
+  }
+}
+
+extension [Double] {
+  /// `log Σ exp`, shifted by the largest value.
+  fileprivate var logSumExp: Double {
+    let top = self.max() ?? 0
+    return top + log(reduce(0) { $0 + exp($1 - top) })
+  }
+}

@@ -1,0 +1,107 @@
+import Checkpoints
+import Foundation
+import Models
+import TensorCore
+import Testing
+
+/// What is wrong with a model folder is said with file and key, and all at once.
+@Suite struct ModelErrorTests {
+  private static let badValues: [(key: String, value: JSON)] = [
+    ("d_model", .null), ("d_model", 0), ("d_model", "64"), ("vocab_size", -1), ("num_layers", 0),
+    ("num_layers", 100_000), ("num_heads", 1.5), ("feed_forward_proj", "tanh"),
+    ("feed_forward_proj", "gated-relu6"),
+    ("dropout_rate", 1), ("dropout_rate", -0.1), ("relative_attention_num_buckets", 6),
+    ("relative_attention_num_buckets", 2), ("eos_token_id", 512), ("eos_token_id", []), ("pad_token_id", -1),
+    ("decoder_start_token_id", "0"), ("tie_word_embeddings", "yes"), ("layer_norm_epsilon", "small"),
+  ]
+
+  @Test(arguments: badValues.indices)
+  func aBadConfigurationNamesItsKey(index: Int) throws {
+    let (key, value) = Self.badValues[index]
+    var config = try Golden.config("t5_v10")
+    config[key] = value
+    let error = try #require(throws: CheckpointError.self) {
+      _ = try T5Configuration(JSONObject(config, origin: "/models/x/config.json"), generation: nil)
+    }
+    guard case .badValue(let path, let named, _, _) = error else {
+      Issue.record("\(error)")
+      return
+    }
+    #expect(path == "/models/x/config.json" && named == key)
+  }
+
+  @Test func optionalKeysHaveTheirDefaults() throws {
+    let required = ["vocab_size", "d_model", "d_kv", "num_heads", "d_ff", "num_layers"]
+    let config = try Golden.config("t5_v10").filter { required.contains($0.key) }
+    let configuration = try T5Configuration(JSONObject(config, origin: "config"), generation: nil)
+    #expect(configuration.decoderLayerCount == 2 && configuration.bucketCount == 32)
+    #expect(
+      configuration.maxDistance == 128 && configuration.normEpsilon == 1e-6
+        && configuration.dropoutRate == 0.1)
+    #expect(configuration.scalesOutputs && !configuration.isGated)
+    #expect(configuration.padID == 0 && configuration.startID == 0 && configuration.eosIDs == [1])
+  }
+
+  /// The scale of tied outputs, as transformers 5 and hub files state it.
+  @Test(
+    arguments: [
+      (nil, nil, true), (true, nil, true), (false, nil, false), (true, false, false), (false, true, true),
+    ] as [(Bool?, Bool?, Bool)])
+  func scaleOfOutputs(tied: Bool?, scale: Bool?, expected: Bool) throws {
+    var config = try Golden.config("t5_v10")
+    config["tie_word_embeddings"] = tied.map { .bool($0) } ?? .null
+    config["scale_decoder_outputs"] = scale.map { .bool($0) } ?? .null
+    #expect(
+      try T5Configuration(JSONObject(config, origin: "config"), generation: nil).scalesOutputs == expected)
+  }
+
+  @Test func generationConfigurationGoesFirst() throws {
+    let config = JSONObject(try Golden.config("t5_v10"), origin: "config")
+    let generation = JSONObject(["eos_token_id": [1, 7], "decoder_start_token_id": 3], origin: "generation")
+    let configuration = try T5Configuration(config, generation: generation)
+    #expect(configuration.eosIDs == [1, 7] && configuration.startID == 3 && configuration.padID == 0)
+  }
+
+  @Test func whatIsMissingMisshapenAndLeftOverIsListedAtOnce() throws {
+    var weights = try Golden.weights("t5_v10")
+    let gone = ["encoder.block.1.layer.0.SelfAttention.k.weight", "decoder.final_layer_norm.weight"]
+    for name in gone { weights[name] = nil }
+    weights["decoder.block.0.layer.2.DenseReluDense.wo.weight"] = Tensor(zeros: [128, 64])
+    for name in ["encoder.block.2.layer.0.layer_norm.weight", "classifier.weight"] {
+      weights[name] = Tensor(zeros: [64])
+    }
+    try withTemporaryFolder { folder in
+      try writeModel(Golden.config("t5_v10"), weights, to: folder)
+      let error = try #require(throws: CheckpointError.self) { _ = try T5(ModelFolder(folder)) }
+      guard case .unfitWeights(let source, let problems) = error else {
+        Issue.record("\(error)")
+        return
+      }
+      #expect(source == folder.path)
+      #expect(Set(problems.missing) == Set(gone))
+      #expect(Set(problems.surplus) == ["encoder.block.2.layer.0.layer_norm.weight", "classifier.weight"])
+      let mismatch = try #require(problems.mismatched.first)
+      #expect(problems.mismatched.count == 1 && mismatch.name.hasSuffix("DenseReluDense.wo.weight"))
+      #expect(mismatch.expected == "[64, 128]" && mismatch.found.contains("[128, 64]"))
+      for name in gone + ["classifier.weight"] { #expect("\(error)".contains(name)) }
+    }
+  }
+
+  @Test func aModelOfAnotherFamilyIsRefused() throws {
+    var config = try Golden.config("t5_v10")
+    config["model_type"] = "bloom"
+    let weights = try Golden.weights("t5_v10")
+    try withTemporaryFolder { folder in
+      try writeModel(config, weights, to: folder)
+      let error = try #require(throws: CheckpointError.self) {
+        _ = try ModelCatalogue.load(ModelFolder(folder))
+      }
+      guard case .wrongModelType(_, let expected, let found) = error else {
+        Issue.record("\(error)")
+        return
+      }
+      #expect(expected.contains("t5") && found == "'bloom'")
+      #expect(throws: CheckpointError.self) { _ = try T5(ModelFolder(folder)) }
+    }
+  }
+}
