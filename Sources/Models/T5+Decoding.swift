@@ -17,13 +17,10 @@ final class T5DecodingState: DecodingState {
     /// `[batch * capacity, H*K]`, a method's prefix first.
     let keys: Tensor
     let values: Tensor
-    /// `[source tokens, H*K]`
-    let crossKeys: Variable
-    let crossValues: Variable
+    let memory: T5.CrossMemory
   }
 
   private let model: T5
-  private let memoryLayout: PackedLayout
   private let caches: [LayerCache]
   private let bias: OffsetBias
   private let examples: [UInt32]
@@ -39,7 +36,6 @@ final class T5DecodingState: DecodingState {
     self.model = model
     self.examples = examples
     let (memory, layout) = model.encode(sources: sources, examples: examples, pass)
-    memoryLayout = layout
     lengths = Array(repeating: 0, count: sources.count)
     let prefixes = model.decoder.blocks.map {
       pass.seams.keyValuePrefix(layer: $0.selfAttention.layer, .decoderSelf, pass)
@@ -62,14 +58,14 @@ final class T5DecodingState: DecodingState {
       }
       guard let cross = block.crossAttention else { preconditionFailure("a T5 decoder block has a cross-attention") }
       return LayerCache(
-        keys: keys, values: values, crossKeys: cross.k(memory, layout, pass),
-        crossValues: cross.v(memory, layout, pass))
+        keys: keys, values: values,
+        memory: model.memory(of: cross, states: memory, layout, queryCount: maxNewTokens, pass))
     }
   }
 
   func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double {
-    let (h, layout) = model.decode(labels: labels, examples: examples, pass) { [caches, memoryLayout] attention in
-      (caches[attention.layer].crossKeys, caches[attention.layer].crossValues, memoryLayout)
+    let (h, layout) = model.decode(labels: labels, examples: examples, pass) { [caches] attention in
+      caches[attention.layer].memory
     }
     return model.loss(h, layout, labels: labels.flatMap { $0 }, pass, gradientScale: 0)
   }
@@ -80,9 +76,6 @@ final class T5DecodingState: DecodingState {
       lengths: Array(repeating: 1, count: active.count), examples: active.map { examples[$0] })
     let own = PackedLayout(
       starts: active.map { $0 * capacity }, lengths: active.map { prefixLength + lengths[$0] + 1 },
-      examples: layout.examples)
-    let memory = PackedLayout(
-      starts: active.map { memoryLayout.starts[$0] }, lengths: active.map { memoryLayout.lengths[$0] },
       examples: layout.examples)
     let embedded = tape.embedding(pass.variable(model.shared), ids: tokens)
     var x = embedded
@@ -101,11 +94,7 @@ final class T5DecodingState: DecodingState {
         queries: layout, keys: own, form: model.form(causal: false, pass), bias: bias)
       x = model.add(attention.o(context, layout, pass), to: x, path: attention.path, layout, pass)
       if let cross = block.crossAttention {
-        let query = cross.q(norm(x, cross.norm, pass), layout, pass)
-        let context = tape.attention(
-          q: query, k: cache.crossKeys, v: cache.crossValues, queries: layout, keys: memory,
-          form: model.form(causal: false, pass))
-        x = model.add(cross.o(context, layout, pass), to: x, path: cross.path, layout, pass)
+        x = model.crossAttend(cross, x, layout, cache.memory.sequences(active), pass)
       }
       x = model.feedForward(block.feedForward, x, layout, pass)
     }

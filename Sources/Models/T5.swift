@@ -191,13 +191,14 @@ public final class T5: LanguageModel {
   /// The decoder's last hidden states for the labels shifted right, `[sum of label lengths, D]`.
   private func decode(_ batch: LeafBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
     let (states, memoryLayout) = encode(sources: batch.sources, examples: batch.examples, pass)
-    return decode(labels: batch.labels, examples: batch.examples, pass) { attention in
-      (attention.k(states, memoryLayout, pass), attention.v(states, memoryLayout, pass), memoryLayout)
+    let longest = batch.labels.map(\.count).max() ?? 0
+    return decode(labels: batch.labels, examples: batch.examples, pass) { [self] attention in
+      memory(of: attention, states: states, memoryLayout, queryCount: longest, pass)
     }
   }
 
   func decode(
-    labels: [[Int32]], examples: [UInt32], _ pass: ForwardPass, memory: @escaping CrossMemory
+    labels: [[Int32]], examples: [UInt32], _ pass: ForwardPass, memory: @escaping (T5Attention) -> CrossMemory
   ) -> (Variable, PackedLayout) {
     let layout = PackedLayout(lengths: labels.map(\.count), examples: examples)
     let inputs = labels.flatMap { labels in
@@ -206,21 +207,16 @@ public final class T5: LanguageModel {
     return run(decoder, ids: inputs, layout, pass, memory: memory)
   }
 
-  /// Keys and values of a cross-attention, and their layout.
-  typealias CrossMemory = (T5Attention) -> (k: Variable, v: Variable, layout: PackedLayout)
-
   private func run(
-    _ stack: T5Stack, ids: [Int32], _ tokens: PackedLayout, _ pass: ForwardPass, memory: CrossMemory?
+    _ stack: T5Stack, ids: [Int32], _ tokens: PackedLayout, _ pass: ForwardPass,
+    memory: ((T5Attention) -> CrossMemory)?
   ) -> (Variable, PackedLayout) {
     let embedded = pass.tape.embedding(pass.variable(shared), ids: ids)
     var (x, layout) = pass.seams.inputEmbeddings(stack.stack, embedded, tokens, pass) ?? (embedded, tokens)
     x = pass.tape.dropout(x, pass.dropoutMask(layout))
     var bias: OffsetBias?
     for block in stack.blocks {
-      let attention = block.selfAttention
-      x = attend(attention, x, layout, pass) { normed in
-        (attention.k(normed, layout, pass), attention.v(normed, layout, pass), layout)
-      } bias: { keyLength in
+      x = selfAttend(block.selfAttention, x, layout, pass) { keyLength in
         // One bias serves all blocks; a method that lengthens the keys does so in every block.
         if let bias { return bias }
         let made = offsetBias(stack, length: keyLength, pass)
@@ -228,7 +224,7 @@ public final class T5: LanguageModel {
         return made
       }
       if let cross = block.crossAttention, let memory {
-        x = attend(cross, x, layout, pass) { _ in memory(cross) } bias: { _ in nil }
+        x = crossAttend(cross, x, layout, memory(cross), pass)
       }
       x = feedForward(block.feedForward, x, layout, pass)
     }
@@ -248,24 +244,31 @@ public final class T5: LanguageModel {
       dropout: pass.attentionDropout())
   }
 
-  /// `memory` gives keys and values, for self-attention from the sub-layer's own normed input.
-  private func attend(
-    _ attention: T5Attention, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass,
-    memory: (Variable) -> (k: Variable, v: Variable, layout: PackedLayout), bias: (Int) -> OffsetBias?
+  private func selfAttend(
+    _ attention: T5Attention, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass, bias: (Int) -> OffsetBias?
+  ) -> Variable {
+    let normed = pass.tape.rmsNorm(x, weight: pass.variable(attention.norm), epsilon: configuration.normEpsilon)
+    let context = attend(
+      attention, q: attention.q(normed, layout, pass), k: attention.k(normed, layout, pass),
+      v: attention.v(normed, layout, pass), layout, layout, bias: bias, pass)
+    return add(attention.o(context, layout, pass), to: x, path: attention.path, layout, pass)
+  }
+
+  /// Attention with the method's prefix, if it has one, in front of keys and values. `bias` is given the key length.
+  func attend(
+    _ attention: T5Attention, q: Variable, k: Variable, v: Variable, _ layout: PackedLayout, _ keys: PackedLayout,
+    bias: (Int) -> OffsetBias?, _ pass: ForwardPass
   ) -> Variable {
     let tape = pass.tape
-    let normed = tape.rmsNorm(x, weight: pass.variable(attention.norm), epsilon: configuration.normEpsilon)
-    let q = attention.q(normed, layout, pass)
-    var (k, v, keyLayout) = memory(normed)
+    var (k, v, keyLayout) = (k, v, keys)
     if let prefix = pass.seams.keyValuePrefix(layer: attention.layer, attention.kind, pass) {
       k = tape.prepend(prefix.keys, to: k, layout: keyLayout)
       v = tape.prepend(prefix.values, to: v, layout: keyLayout)
       keyLayout = keyLayout.lengthened(by: prefix.keys.value.rows)
     }
-    let context = tape.attention(
+    return tape.attention(
       q: q, k: k, v: v, queries: layout, keys: keyLayout, form: form(causal: attention.kind == .decoderSelf, pass),
       bias: bias(keyLayout.longest))
-    return add(attention.o(context, layout, pass), to: x, path: attention.path, layout, pass)
   }
 
   func feedForward(_ layer: T5FeedForward, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {

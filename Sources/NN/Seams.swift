@@ -19,6 +19,8 @@ public enum AttentionKind: Sendable {
 public protocol Seams {
   /// Instead of the plain projection of `x [n, in]`, packed as `layout`, by `layer`.
   func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable?
+  /// Whether `linear` would answer for this projection.
+  func adapts(_ layer: Linear) -> Bool
   /// After the token embedding `[n, D]` of a stack: the embeddings and layout the stack goes on with.
   func inputEmbeddings(
     _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
@@ -31,6 +33,7 @@ public protocol Seams {
 
 extension Seams {
   public func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable? { nil }
+  public func adapts(_ layer: Linear) -> Bool { false }
   public func inputEmbeddings(
     _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
   ) -> (Variable, PackedLayout)? { nil }

@@ -186,6 +186,8 @@ public final class LoRA: PEFTMethod {
     let savedHeads: [String: Int]
     let dropout: Float
 
+    func adapts(_ layer: Linear) -> Bool { terms[layer.path] != nil || savedHeads[layer.path] != nil }
+
     func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable? {
       if let head = savedHeads[layer.path] { return pass.tape.linear(x, weight: sites[head]) }
       guard let term = terms[layer.path] else { return nil }
