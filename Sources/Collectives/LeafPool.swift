@@ -136,9 +136,8 @@ private final class Round: Sendable {
   func work(as worker: Int) {
     while !isAbandoned.load(ordering: .relaxed), let item = source.next(worker: worker) {
       do {
-        try body(worker, item)
+        try PhaseBoard.leaf { try body(worker, item) }
         completed.wrappingAdd(1, ordering: .relaxed)
-        PhaseBoard.tick()
       } catch {
         firstError.withLock { if $0 == nil { $0 = error } }
         abandon()

@@ -77,8 +77,9 @@ public enum Watchdog {
     let unheard = members.indices.filter { $0 != world.rank && !heard.contains($0) }
     let all = try world.gatherAtAll(unheard.map(String.init).joined(separator: ","))
     patrol.endHandshake()
-    let pairs = all.enumerated().flatMap { listener, list in
-      list.split(separator: ",").compactMap { Int($0) }.map { (listener: listener, speaker: $0) }
+    let deaf = all.map { list in Set(list.split(separator: ",").compactMap { Int($0) }) }
+    let pairs = deaf.indices.flatMap { low in
+      (low + 1..<deaf.count).filter { deaf[low].contains($0) || deaf[$0].contains(low) }.map { (low, $0) }
     }
     guard world.isFirst, !pairs.isEmpty else { return }
     let judge = WatchdogJudge(

@@ -20,12 +20,13 @@ extension WatchdogJudge {
   }
 
   /// Said once at the start.
-  /// - Parameter pairs: which rank does not hear which.
-  func text(ofUnheard pairs: [(listener: Int, speaker: Int)]) -> String {
-    let list = pairs.prefix(3).map { "\(name($0.speaker)) to \(name($0.listener))" }.joined(separator: ", ")
-    return "no heartbeat arrives from \(list)\(pairs.count > 3 ? " and \(pairs.count - 3) other pairs" : ""): is "
-      + "UDP between the hosts blocked? A rank that stops there is noticed only when the others have waited for "
-      + Self.text(seconds: timeoutSeconds * Self.unreachableFactor)
+  /// - Parameter pairs: ranks between which heartbeats do not pass in at least one direction, lower number
+  ///   first.
+  func text(ofUnheard pairs: [(Int, Int)]) -> String {
+    let list = pairs.prefix(3).map { "\(name($0.0)) and \(name($0.1))" }.joined(separator: ", ")
+    return "no heartbeats pass between \(list)\(pairs.count > 3 ? " and \(pairs.count - 3) more pairs" : ""): "
+      + "is UDP between the hosts blocked? A rank that stops there is noticed only when the others have "
+      + "waited for " + Self.text(seconds: timeoutSeconds * Self.unreachableFactor)
   }
 
   /// Said once when a rank waits long for another job.

@@ -45,13 +45,13 @@ final class WatchdogPatrol: Sendable {
 
   /// Starts the thread.
   func start() {
-    let thread = Thread { [self] in
+    Thread.detachNewThread { [self] in
+      // A name for `top -H` and debuggers; Foundation's own setter does not reach the kernel.
+      try? "watchdog".write(toFile: "/proc/thread-self/comm", atomically: false, encoding: .utf8)
       var rounds = Rounds(self)
       rounds.run()
       ended.signal()
     }
-    thread.name = "watchdog"
-    thread.start()
   }
 
   /// Other ranks heard so far.

@@ -2,8 +2,8 @@ import Synchronization
 
 /// What this process is doing and whether it gets on with it: the main work writes, the watchdog reads.
 ///
-/// Phase and waiting describe the main thread, so they are written from there; ``tick()`` may come from any
-/// thread. Writing costs one atomic addition (a phase also a short lock), so every leaf and every collective
+/// Phase and waiting describe the main thread, so they are written from there; ticks and leaves come from any
+/// thread. A leaf under way outweighs a waiting main thread: the process then owes progress. Writing costs one atomic addition (a phase also a short lock), so every leaf and every collective
 /// can afford it. The counters are read without a lock: a stuck writer cannot hold up the reader.
 public enum PhaseBoard {
   /// Whom the main thread is waiting for.
@@ -34,6 +34,7 @@ public enum PhaseBoard {
   private static let progress = Atomic<UInt64>(0)
   private static let waitsForRanks = Atomic<Int>(0)
   private static let waitsForOutside = Atomic<Int>(0)
+  private static let leavesUnderWay = Atomic<Int>(0)
   private static let phase = Mutex<String>("starting")
 
   /// Says what is done from now on ("loading the model", "step 12"), which is progress too.
@@ -75,11 +76,24 @@ public enum PhaseBoard {
     add(-1, to: wait)
   }
 
+  /// Runs `body`, a leaf, on a worker thread.
+  public static func leaf<Result>(_ body: () throws -> Result) rethrows -> Result {
+    tick()
+    leavesUnderWay.wrappingAdd(1, ordering: .releasing)
+    defer {
+      tick()
+      leavesUnderWay.wrappingSubtract(1, ordering: .releasing)
+    }
+    return try body()
+  }
+
   /// The board now.
   public static func read() -> Reading {
-    // The waits before the progress, in the opposite order of endWaiting.
+    // Before the progress, in the opposite order of the writers.
     let wait: Wait =
-      if waitsForOutside.load(ordering: .acquiring) > 0 {
+      if leavesUnderWay.load(ordering: .acquiring) > 0 {
+        .nobody
+      } else if waitsForOutside.load(ordering: .acquiring) > 0 {
         .outside
       } else if waitsForRanks.load(ordering: .acquiring) > 0 {
         .ranks

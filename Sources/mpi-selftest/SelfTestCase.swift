@@ -35,6 +35,8 @@ struct SelfTestCase {
     .init(13, "dispatch-stop", "a rank is asked to stop in mid-round", dispatchWithStop),
     .init(14, "dispatch-throw", "a leaf on rank ARGUMENT throws", dispatchWithError),
     .init(15, "dispatch-storm", "many short rounds, with stops at any moment", dispatchStorm),
+    .init(20, "stall", "what the watchdog ends or lets live: SCENARIO:VICTIM:TIMEOUT", StallScenario.run),
+    .init(21, "watchdog-cost", "steps without and with the watchdog, its CPU time", watchdogCost),
   ]
 
   private static func printFirst(_ world: World, _ text: String) {
