@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// Hands the leaves of a job to whatever rank has a hand free, so that a slow or shared node holds nobody up.
@@ -151,9 +152,16 @@ extension LeafDispatch {
     onPoll: () throws -> Void
   ) throws -> Ending {
     var askingRanks = isOver ? 0 : channel.world.size - 1
+    var isWaiting = false
+    defer { if isWaiting { PhaseBoard.endWaiting() } }
     while askingRanks > 0 && !ledger.isClosed {
       if shouldStop() { ledger.stop() }
       try onPoll()
+      if try !isWaiting && workers.poll() {
+        // Nothing to do here but to answer: from now on progress is up to the others.
+        PhaseBoard.beginWaiting()
+        isWaiting = true
+      }
       guard let request = try channel.nextRequest() else {
         usleep(LeafDispatch.servingPauseMicroseconds)
         continue

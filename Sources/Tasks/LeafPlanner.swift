@@ -1,7 +1,8 @@
-/// Composes leaves from the examples of a batch, and gives leaves to workers.
+/// Composes leaves from the examples of a batch, and puts leaves in the order in which workers get them.
 ///
-/// Both are longest-processing-time-first: the most expensive item goes to the least loaded bin. Every tie
-/// is broken by the lower number, so that the result is a pure function of the costs.
+/// Both are longest-processing-time-first: the most expensive item goes to the least loaded leaf, the most
+/// expensive leaf to the first free worker. Every tie is broken by the lower number, so that the result is a
+/// pure function of the costs.
 /// Source: Graham 1969, "Bounds on multiprocessing timing anomalies" (load at most 4/3 − 1/(3m) of the
 /// optimum).
 public enum LeafPlanner {
@@ -17,10 +18,9 @@ public enum LeafPlanner {
     return distribute(costs, over: count).map { $0.sorted() }
   }
 
-  /// The leaves of each worker, the most expensive first; a worker may get none.
-  public static func assign(leafCosts: [Int], workers: Int) -> [[Int]] {
-    precondition(workers > 0, "\(workers) workers")
-    return distribute(leafCosts, over: workers)
+  /// Numbers of items, the most expensive first.
+  public static func order(costs: [Int]) -> [Int] {
+    costs.indices.sorted { costs[$0] == costs[$1] ? $0 < $1 : costs[$0] > costs[$1] }
   }
 
   static func leafCount(costs: [Int], leafTokens: Int) -> Int {
@@ -35,8 +35,7 @@ public enum LeafPlanner {
   private static func distribute(_ costs: [Int], over binCount: Int) -> [[Int]] {
     var bins = [[Int]](repeating: [], count: binCount)
     var loads = [Int](repeating: 0, count: binCount)
-    let order = costs.indices.sorted { costs[$0] == costs[$1] ? $0 < $1 : costs[$0] > costs[$1] }
-    for item in order {
+    for item in order(costs: costs) {
       let least = loads.indices.min {
         (loads[$0], bins[$0].count, $0) < (loads[$1], bins[$1].count, $1)
       }

@@ -59,7 +59,7 @@ public struct EvaluationSet: Sendable {
 public final class Evaluation {
   private let evaluator: LeafEvaluator
   private let world: World?
-  private let workers: LeafPool
+  private let dispatch: LeafDispatch
   private let pools: [BufferPool]
   private let tokenizer: any Tokenizer
   private let leafTokens: Int
@@ -72,7 +72,7 @@ public final class Evaluation {
   ) {
     self.evaluator = evaluator
     self.world = world
-    self.workers = workers
+    dispatch = LeafDispatch(world: world, workers: workers)
     self.tokenizer = tokenizer
     self.leafTokens = 4 * leafTokens
     self.maxTargetLength = maxTargetLength
@@ -89,6 +89,8 @@ public final class Evaluation {
     case loss, targets, exact, nonFinite
   }
 
+  /// Leaves go to whatever rank has a worker free. ``StopRequest`` on any rank breaks the evaluation off on all: nil.
+  ///
   /// - Parameters:
   ///   - generatesFreeText: whether answers are generated for a task without labels too.
   ///   - keepsPredictions: whether the report holds every answer.
@@ -100,7 +102,6 @@ public final class Evaluation {
     let leaves = Self.leaves(set, leafTokens: leafTokens)
     let costs = leaves.map { leaf in leaf.reduce(0) { $0 + set.dataset.lengths(at: $1).source + 1 } }
     let progress = progressName.map { ProgressBar(name: $0, total: leaves.count) }
-    let mine = LeafPlanner.assign(leafCosts: costs, workers: world?.size ?? 1)[world?.rank ?? 0]
     let labelCount = set.labels.count
     let cellCount = labelCount == 0 ? 0 : labelCount * (labelCount + 1)
     let totals = Mutex(Totals(counts: Array(repeating: 0, count: Word.allCases.count + cellCount)))
@@ -108,18 +109,21 @@ public final class Evaluation {
       evaluator: evaluator, sites: evaluator.sites(pool: BufferPool()), set: set, tokenizer: tokenizer,
       matching: AnswerMatching(labels: set.labels), maxTargetLength: maxTargetLength,
       generates: labelCount > 0 || generatesFreeText || keepsPredictions)
-    workers.run(count: mine.count) { [pools] worker, item in
+    let ending = try dispatch.run(
+      order: LeafPlanner.order(costs: costs), shouldStop: { StopRequest.isPending },
+      onPoll: {
+        try onPoll()
+        progress?.update(step: dispatch.handedOutCount)
+      }
+    ) { [pools] worker, leaf in
       MatrixBackend.prepareThread()
-      let found = job.run(leaves[mine[item]], pool: pools[worker])
+      let found = job.run(leaves[leaf], pool: pools[worker])
       totals.withLock { totals in
         Self.add(found, labelCount: labelCount, keepsPredictions: keepsPredictions, to: &totals)
       }
     }
-    try workers.wait {
-      try onPoll()
-      progress?.update(step: workers.completedCount * leaves.count / max(mine.count, 1))
-    }
     progress?.finish()
+    guard ending == .complete else { return nil }
     var sums = totals.withLock { $0 }
     if let world {
       try world.reduce(&sums.counts, .sum)

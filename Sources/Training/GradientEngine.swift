@@ -18,6 +18,7 @@ public final class GradientEngine {
   public let sum: ExactSum
   /// After `compute`: whether any rank has been asked to stop.
   public private(set) var stopRequested = false
+  private let dispatch: LeafDispatch
   private let failures = FailedLeaves()
   private let pools: [BufferPool]
   private let sitePool = BufferPool()
@@ -37,6 +38,7 @@ public final class GradientEngine {
     self.evaluator = evaluator
     self.world = world
     self.workers = workers
+    dispatch = LeafDispatch(world: world, workers: workers)
     pools = (0..<workers.threadCount).map { _ in BufferPool() }
     gradients = evaluator.method.parameters.map { Tensor(zeros: $0.shape) }
     let siteShapes = evaluator.sites(pool: sitePool).map(\.shape)
@@ -49,6 +51,9 @@ public final class GradientEngine {
 
   /// The exact gradient of `gradientScale` times the loss sum of all `leaves`.
   ///
+  /// Leaves go to whatever rank has a worker free. ``StopRequest`` on any rank breaks the step off on all, unless all
+  /// leaves have been handed out already: then it is done, and ``stopRequested`` tells.
+  ///
   /// - Parameters:
   ///   - leaves: the leaves of the whole step, the same on every rank.
   ///   - onPoll: called every few milliseconds while workers or messages are under way; what it throws ends the wait.
@@ -60,24 +65,31 @@ public final class GradientEngine {
     let variables = parameters.map { tape.variable($0.value) }
     let siteVariables = evaluator.method.materialise(variables, tape)
     let sites = siteVariables.map(\.value)
-    let mine = LeafPlanner.assign(
-      leafCosts: leaves.map(\.cost), workers: world?.size ?? 1)[world?.rank ?? 0].map { leaves[$0] }
+    let order = LeafPlanner.order(costs: leaves.map(\.cost))
 
+    let exponents = sum.exponents
     var outcome: ExactSum.Outcome
     repeat {
       sum.begin(leafCount: leaves.count)
       failures.clear()
-      workers.run(count: mine.count) { [evaluator, sum, pools, failures] worker, item in
+      let ending = try dispatch.run(
+        order: order, shouldStop: { StopRequest.isPending }, onPoll: onPoll
+      ) { [evaluator, sum, pools, failures] worker, leaf in
         MatrixBackend.prepareThread()
         let result = evaluator.gradients(
-          mine[item], sites: sites, gradientScale: gradientScale, dropout: dropout, pool: pools[worker])
+          leaves[leaf], sites: sites, gradientScale: gradientScale, dropout: dropout, pool: pools[worker])
         let isFinite =
           result.lossSum.isFinite && result.gradients.allSatisfy { $0.map { k_all_finite($0.pointer, $0.count) != 0 } ?? true }
-        if !isFinite { failures.note(mine[item]) }
+        if !isFinite { failures.note(leaves[leaf]) }
         sum.addControl(0, rounding: result.lossSum)
         sum.add(leaf: result.gradients.map { $0.map { UnsafePointer($0.pointer) } })
       }
-      try workers.wait(onPoll: onPoll)
+      guard ending == .complete else {
+        stopRequested = true
+        // A repeated step has moved the windows already.
+        try sum.restore(exponents: exponents)
+        return .stopped
+      }
       if StopRequest.isPending { sum.addControl(1, 1) }
       if let world {
         outcome = try sum.reduce(over: world, onPoll: onPoll)
@@ -119,12 +131,12 @@ private final class FailedLeaves: Sendable {
   var text: String {
     examples.withLock { leaves in
       leaves.sorted { $0.lexicographicallyPrecedes($1) }.prefix(3)
-        .map { $0.map(String.init).joined(separator: ", ") }.joined(separator: "; ")
+        .map { $0.map { "\($0 + 1)" }.joined(separator: ", ") }.joined(separator: "; ")
     }
   }
 }
 
 extension LeafBatch {
-  /// Work of the leaf in tokens, for sharing leaves out among ranks.
+  /// Work of the leaf in tokens: expensive leaves are handed out first.
   var cost: Int { sourceTokenCount + labels.reduce(0) { $0 + $1.count } }
 }

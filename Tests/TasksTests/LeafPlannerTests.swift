@@ -54,16 +54,13 @@ import Testing
     #expect(LeafPlanner.leaves(costs: [0, 0, 5], leafTokens: 2) == [[2], [0], [1]])
   }
 
-  @Test func workers() {
-    #expect(LeafPlanner.assign(leafCosts: [3, 8, 5], workers: 2) == [[1], [2, 0]])
-    #expect(LeafPlanner.assign(leafCosts: [4], workers: 3) == [[0], [], []])
+  @Test func expensiveLeavesComeFirst() {
+    #expect(LeafPlanner.order(costs: []) == [])
+    #expect(LeafPlanner.order(costs: [3, 8, 5, 8, 0]) == [1, 3, 2, 0, 4])
     for costs in Self.batches {
-      for workers in [1, 2, 3, 8] {
-        let shares = LeafPlanner.assign(leafCosts: costs, workers: workers)
-        #expect(shares.count == workers && shares.flatMap { $0 }.sorted() == Array(costs.indices))
-        #expect(
-          shares.allSatisfy { share in zip(share, share.dropFirst()).allSatisfy { costs[$0] >= costs[$1] } })
-      }
+      let order = LeafPlanner.order(costs: costs)
+      #expect(order.sorted() == Array(costs.indices))
+      #expect(zip(order, order.dropFirst()).allSatisfy { (costs[$0], $1) >= (costs[$1], $0) })
     }
   }
 }
