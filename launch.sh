@@ -8,7 +8,7 @@ packages=(libopenmpi-dev openmpi-bin libopenblas-dev libsentencepiece-dev libdnn
 
 usage() {
   cat <<'HELP'
-usage: ./launch.sh [-n N] [--hostfile F] [--threads T] COMMAND ARGUMENTS...
+usage: ./launch.sh [-n N] [--hostfile F] [--threads T] [--max-restarts N] COMMAND ARGUMENTS...
 
 Installs or names what is missing, builds peft-dist in release, prints the mpirun line and runs it.
 
@@ -16,6 +16,10 @@ Installs or names what is missing, builds peft-dist in release, prints the mpiru
   --hostfile F   hosts to run on, one per line as "NAME slots=RANKS" (cluster/hostfile.example);
                  default of -n is then the sum of the slots
   --threads T    threads of each rank; default: the cores of this machine divided by the ranks
+  --max-restarts N
+                 train only: after a failure start again from the last checkpoint, at most N times (default 0),
+                 after 1, 2, 4, ... up to 60 seconds; with a hostfile on the hosts that still answer to ssh, with
+                 fewer ranks if need be: the result is the same. Not after 0, 2 (usage), 75 or a signal
 
 Commands:
   train, evaluate, bench        run under mpirun; arguments as in `peft-dist COMMAND --help`
@@ -23,6 +27,8 @@ Commands:
   build                         build .build/release/peft-dist and stop
   any other (generate, inspect, conformance, doctor)   runs as one process, without mpirun; so do --help
                                 and train --dry-run
+
+With PEFT_DIST_PROGRAM=FILE that program is run as it is; nothing is installed or built.
 
 Inside a Slurm job the hosts come from the allocation. INT, TERM or HUP lets a run save and end with exit
 code 75 (--resume goes on from there); a second one ends it at once.
@@ -145,7 +151,8 @@ find_mpirun() {
 
 # --- running under mpirun ----------------------------------------------------------------------------------------
 
-# Sets `line`, the command to run, from ranks, threads, hostfile, command and arguments.
+# Sets `line`, the command to run, from ranks, threads, hostfile, command and arguments. After a failure: on the hosts of
+# `hosts_left` and with `--resume`.
 compose_line() {
   local given index
   given=""
@@ -159,9 +166,13 @@ compose_line() {
   if (($(id -u) == 0)); then line+=(--allow-run-as-root); fi
   if [[ -n $hostfile || -n ${SLURM_JOB_ID:-} ]]; then
     # Other hosts: their slots say how many ranks each gets, and a rank without a thread count takes its share of cores.
-    if [[ -n $hostfile ]]; then line+=(--hostfile "$hostfile"); fi
-    if [[ -n $ranks ]]; then line+=(-n "$ranks"); fi
+    if [[ -n $hostfile ]]; then line+=(--hostfile "${hosts_left:-$hostfile}"); fi
+    if [[ -n ${ranks_left:-$ranks} ]]; then line+=(-n "${ranks_left:-$ranks}"); fi
     line+=(--bind-to none)
+    # A host that has gone is noticed after some 20 seconds of silence instead of minutes.
+    if ((max_restarts > 0)); then
+      line+=(--mca oob_tcp_keepalive_time 10 --mca oob_tcp_keepalive_intvl 3 --mca oob_tcp_keepalive_probes 3)
+    fi
   else
     : "${ranks:=$nodes}"
     : "${threads:=${given:-$((cores / ranks > 0 ? cores / ranks : 1))}}"
@@ -181,14 +192,23 @@ compose_line() {
   fi
   line+=("$program" "$command" "${arguments[@]}")
   if [[ -z $given && -n $threads ]]; then line+=(--threads-per-rank "$threads"); fi
+  if ((attempt > 0)) && ! has_argument --resume; then line+=(--resume); fi
+}
+
+# Whether `arguments` has the option $1.
+has_argument() {
+  local argument
+  for argument in "${arguments[@]}"; do
+    if [[ $argument == "$1" || $argument == "$1="* ]]; then return 0; fi
+  done
+  return 1
 }
 
 # Runs `line` in a session of its own, so that a Ctrl-C reaches this script alone, which asks mpirun to ask the ranks to
-# save (USR1, which mpirun forwards). Ends with the exit code of the run.
+# save (USR1, which mpirun forwards). Sets `status`, the exit code of the run.
 run_line() {
-  local seen=-1 code status=1 shown
-  signals=0 child=""
-  trap on_signal INT TERM HUP USR1
+  local seen=-1 code shown
+  status=1
   shown=$(printf ' %q' "${line[@]}")
   say "${shown# }"
   setsid "${line[@]}" </dev/null &
@@ -199,13 +219,17 @@ run_line() {
     wait "$child" || code=$?
     if ((code != 127)); then status=$code; fi
   done
+  child=""
   if ((status == 75)); then say "stopped after saving; the same command with --resume goes on from there"; fi
-  exit "$status"
 }
 
 on_signal() {
   signals=$((signals + 1))
-  [[ -n $child ]] || exit 130
+  if [[ -z $child ]]; then
+    # Nothing runs. Between two attempts `leave_if_asked` ends the script.
+    if ((attempt == 0)); then exit 130; fi
+    return 0
+  fi
   if ((signals == 1)); then
     say "asked to stop: the run saves and ends; once more ends it at once"
     kill -USR1 "$child" 2>/dev/null || true
@@ -216,10 +240,163 @@ on_signal() {
   fi
 }
 
+# --- starting again after a failure ------------------------------------------------------------------------------
+
+# Runs the command until it ends well, or in a way that starting again cannot mend, or too often. Exits with the code of
+# the last run.
+run_to_the_end() {
+  local pause=1 failures=0
+  signals=0 child="" attempt=0 hosts_left="" ranks_left=""
+  trap on_signal INT TERM HUP USR1
+  trap 'if [[ -n $hosts_left ]]; then rm -f "$hosts_left"; fi' EXIT
+  if ((max_restarts > 0)) && ! has_argument --resume && output_holds_run; then
+    say "the output folder holds a run already, so this one is not started again if it fails"
+    max_restarts=0
+  fi
+  while true; do
+    if look_at_hosts; then
+      leave_if_asked
+      compose_line
+      run_line
+      # Also a run that a signal has met as it failed: whoever sent it wants an end.
+      if ((signals > 0 || status == 0 || status == 2 || status == 75)); then exit "$status"; fi
+    fi
+    failures=$((failures + 1))
+    if ((failures > max_restarts)); then
+      if ((max_restarts > 0)); then say "failed $(how_it_ended); no restart is left of $max_restarts"; fi
+      exit "$status"
+    fi
+    say "failed $(how_it_ended); restart $failures of $max_restarts from the last checkpoint, in $pause s"
+    attempt=$failures
+    take_a_break "$pause"
+    pause=$((pause * 2 > 60 ? 60 : pause * 2))
+  done
+}
+
+how_it_ended() {
+  if ((status > 128 && status < 160)); then
+    echo "with exit code $status (a rank or mpirun was ended by SIG$(kill -l "$status"))"
+  else
+    echo "with exit code $status"
+  fi
+}
+
+take_a_break() {
+  sleep "$1" &
+  wait "$!" || kill "$!" 2>/dev/null || true
+  leave_if_asked
+}
+
+leave_if_asked() {
+  if ((signals > 0)); then
+    say "asked to stop before the restart; the same command with --resume goes on from the last checkpoint"
+    exit 75
+  fi
+}
+
+# Whether the folder of --output, given here or in the file of --config, has anything of a run in it.
+output_holds_run() {
+  local output="" file="" index name
+  for ((index = 0; index < ${#arguments[@]}; index++)); do
+    case ${arguments[index]} in
+    --output) output=${arguments[index + 1]:-} ;;
+    --output=*) output=${arguments[index]#*=} ;;
+    --config) file=${arguments[index + 1]:-} ;;
+    --config=*) file=${arguments[index]#*=} ;;
+    esac
+  done
+  if [[ -z $output && -r $file ]]; then
+    output=$(sed -nE "s/^output:[[:space:]]*[\"']?([^\"'#]*[^\"'#[:space:]]).*/\1/p" "$file" | tail -n 1)
+  fi
+  [[ -n $output ]] || return 1
+  for name in run.yaml metrics.jsonl summary.json checkpoints adapter; do
+    if [[ -e $output/$name ]]; then return 0; fi
+  done
+  return 1
+}
+
+# After a failure with a hostfile: writes `hosts_left`, the hostfile of the hosts that answer, and sets `ranks_left` if the
+# ranks asked for do not fit on them. False if none answers.
+look_at_hosts() {
+  local entry name total=0 known=1 answering=() silent=() left
+  if ((attempt == 0)) || [[ -z $hostfile ]]; then return 0; fi
+  : "${hosts_left:=$(mktemp)}"
+  ask_hosts
+  : >"$hosts_left"
+  ranks_left=""
+  while read -r entry; do
+    name=${entry%%[[:space:]]*}
+    if [[ ${answers[$name]} != yes ]]; then
+      silent+=("$name")
+      continue
+    fi
+    answering+=("$name")
+    echo "$entry" >>"$hosts_left"
+    if [[ $entry =~ slots[[:space:]]*=[[:space:]]*([0-9]+) ]]; then
+      total=$((total + BASH_REMATCH[1]))
+    else
+      known=0
+    fi
+  done < <(host_entries)
+  if ((${#silent[@]} == 0)); then
+    say "all ${#answering[@]} hosts of $hostfile answer"
+  elif ((${#answering[@]} == 0)); then
+    say "no host of $hostfile answers: ${silent[*]}"
+    status=1
+    return 1
+  else
+    say "left out, as it does not answer: ${silent[*]}; going on with ${answering[*]}"
+  fi
+  if [[ -z $ranks ]]; then return 0; fi
+  # Where the hostfile counts no slots, each host gets its share of the ranks.
+  left=$total
+  if ((!known)); then left=$((ranks * ${#answering[@]} / (${#answering[@]} + ${#silent[@]}))); fi
+  if ((left < 1)); then left=1; fi
+  if ((ranks > left)); then
+    ranks_left=$left
+    say "$left ranks instead of $ranks, for the slots that are left; the result is the same"
+  fi
+}
+
+# The lines of the hostfile that name a host, without comments.
+host_entries() { sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]]+$//; /^$/d' "$hostfile"; }
+
+# Sets `answers`, yes or no by host: local names answer, the others are asked by the program mpirun reaches them with, all
+# at once.
+ask_hosts() {
+  local agent=${OMPI_MCA_plm_rsh_agent:-ssh} names=() name folder
+  declare -gA answers=()
+  agent=${agent%%:*}
+  mapfile -t names < <(host_entries | sed -E 's/[[:space:]].*//' | sort -u)
+  folder=$(mktemp -d)
+  for name in "${names[@]}"; do
+    if is_local "$name"; then
+      touch "$folder/$name"
+    else
+      # shellcheck disable=SC2086  # the agent may have options
+      { timeout 20 $agent -o BatchMode=yes -o ConnectTimeout=5 "$name" true </dev/null >&2 && touch "$folder/$name"; } &
+    fi
+  done
+  wait || true
+  for name in "${names[@]}"; do
+    answers[$name]=no
+    if [[ -e $folder/$name ]]; then answers[$name]=yes; fi
+  done
+  rm -rf "$folder"
+}
+
+is_local() {
+  case $1 in
+  localhost | 127.* | ::1 | "$(uname -n)" | "$(hostname -s 2>/dev/null)" | "$(hostname -f 2>/dev/null)") return 0 ;;
+  esac
+  [[ " $(hostname -I 2>/dev/null) " == *" $1 "* ]]
+}
+
 # --- arguments ---------------------------------------------------------------------------------------------------
 
 # A whole number of at least one, or an error that names the option.
 positive() { [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1 needs a whole number of at least 1, not '$2'" 2; }
+positive_or_zero() { [[ $2 == 0 ]] || positive "$1" "$2"; }
 
 needs_mpi() {
   case $command in
@@ -234,14 +411,15 @@ needs_mpi() {
   done
 }
 
-ranks="" threads="" hostfile=""
+ranks="" threads="" hostfile="" max_restarts=0 given_program=0
 while (($# > 0)); do
   case $1 in
-  -n | -np | --hostfile | --threads)
+  -n | -np | --hostfile | --threads | --max-restarts)
     (($# > 1)) || die "$1 needs a value" 2
     case $1 in
     --hostfile) hostfile=$2 ;;
     --threads) positive "$1" "$2" && threads=$2 ;;
+    --max-restarts) positive_or_zero "$1" "$2" && max_restarts=$2 ;;
     *) positive "$1" "$2" && ranks=$2 ;;
     esac
     shift 2
@@ -262,9 +440,18 @@ command=$1
 shift
 arguments=("$@")
 [[ -z $hostfile || -r $hostfile ]] || die "cannot read the hostfile '$hostfile'"
+if ((max_restarts > 0)) && [[ $command != train ]]; then die "--max-restarts goes with train, not with $command" 2; fi
 
-install_missing
-check_swift
+case $command in
+test | build) ;;
+*) if [[ -n ${PEFT_DIST_PROGRAM:-} ]]; then given_program=1 program=$PEFT_DIST_PROGRAM; fi ;;
+esac
+if ((given_program)); then
+  [[ -x $program && ! -d $program ]] || die "PEFT_DIST_PROGRAM is '$program', which is no program"
+else
+  install_missing
+  check_swift
+fi
 case $command in
 test) run_tests "${arguments[@]}" ;;
 build)
@@ -273,9 +460,8 @@ build)
   exit 0
   ;;
 esac
-build
+if ((!given_program)); then build; fi
 if ! needs_mpi; then exec "$program" "$command" "${arguments[@]}"; fi
 look_at_machine
 find_mpirun
-compose_line
-run_line
+run_to_the_end
