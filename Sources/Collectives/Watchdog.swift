@@ -4,20 +4,20 @@ import Synchronization
 
 /// Sees to it that no rank waits for a dead one for ever.
 ///
-/// MPI is called from the main thread alone, and the main thread may be deep in work or stuck, so the watchdog
-/// keeps out of MPI: a thread of every rank sends the state of its ``PhaseBoard`` to all others in UDP
-/// datagrams, every sixth of the timeout and at least every 2 s, and listens to theirs. A rank that is dead or
-/// stopped is not heard any more; one that is stuck is heard, but neither progresses nor waits for others. After
-/// the timeout one rank says `rank 1 (HOST) made no progress for 60 s in PHASE` and leaves with exit code 1; the
-/// launcher then ends the rest. ``WatchdogJudge`` has the rules, ``WatchdogClock`` keeps them fair to a job that
-/// was suspended.
+/// MPI is called from the main thread alone, and the main thread may be deep in work or stuck, so the
+/// watchdog keeps out of MPI: a thread of every rank sends the state of its ``PhaseBoard`` to all others in
+/// UDP datagrams, every sixth of the timeout and at least every 2 s, and listens to theirs. A rank that is
+/// dead or stopped is not heard any more; one that is stuck is heard, but neither progresses nor waits for
+/// others. After the timeout one rank says `rank 1 (HOST) made no progress for 60 s in PHASE` and leaves with
+/// exit code 1; the launcher then ends the rest. ``WatchdogJudge`` has the rules, ``WatchdogClock`` keeps
+/// them fair to a job that was suspended.
 ///
-/// Progress shows by itself in every collective and every leaf; other long work (loading, tokenising, writing)
-/// calls `PhaseBoard.tick()` now and then, more often than the timeout.
+/// Progress shows by itself in every collective and every leaf; other long work (loading, tokenising,
+/// writing) calls `PhaseBoard.tick()` now and then, more often than the timeout.
 ///
-/// Cost: W - 1 small datagrams per rank each way and interval for W ranks, and a thread that sleeps. The start
-/// takes a few milliseconds; 3 s if heartbeats do not pass between hosts. Then the watchdog warns, and notices
-/// a rank stopped over there only when all others have waited for ten times the timeout.
+/// Cost: W - 1 small datagrams per rank each way and interval for W ranks, and a thread that sleeps. The
+/// start takes a few milliseconds; 3 s if heartbeats do not pass between hosts. Then the watchdog warns, and
+/// notices a rank stopped over there only when all others have waited for ten times the timeout.
 public enum Watchdog {
   private static let patrol = Mutex<WatchdogPatrol?>(nil)
 
@@ -26,19 +26,21 @@ public enum Watchdog {
 
   /// Starts watching; every rank must call it, once. ``World/run(_:)`` stops it.
   ///
-  /// - Parameter timeoutSeconds: time without progress after which the job is ended; 0 for never. The value of
-  ///   rank 0 counts.
+  /// - Parameter timeoutSeconds: time without progress after which the job is ended; 0 for never. The value
+  ///   of rank 0 counts.
   /// - Throws: `CollectivesError.mpi`; `.meetingFailed` if the ranks do not all come here in time.
   @MainActor
   public static func start(world: World, timeoutSeconds: Double) throws {
     try start(world: world, timeoutSeconds: timeoutSeconds, usesNetwork: true)
   }
 
-  /// - Parameter usesNetwork: false on a rank that shall neither send nor hear heartbeats, as behind a firewall.
+  /// - Parameter usesNetwork: false on a rank that shall neither send nor hear heartbeats, as if behind a
+  ///   firewall.
   @MainActor
   package static func start(world: World, timeoutSeconds: Double, usesNetwork: Bool) throws {
     precondition(
-      timeoutSeconds >= 0 && timeoutSeconds.isFinite, "a stall timeout of \(timeoutSeconds) s; 0 turns it off")
+      timeoutSeconds >= 0 && timeoutSeconds.isFinite, "a stall timeout of \(timeoutSeconds) s; 0 turns it off"
+    )
     precondition(patrol.withLock { $0 == nil }, "the watchdog was started twice")
     let socket = WatchdogSocket(usesNetwork: usesNetwork && world.size > 1)
     let own = WatchdogMember(

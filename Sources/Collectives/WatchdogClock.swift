@@ -1,8 +1,8 @@
 /// Seconds during which this process could run: a clock that stands still while it is stopped.
 ///
-/// A process that was stopped (SIGSTOP, a suspended machine, a debugger) and goes on must not blame the others
-/// for the time it did not see them. So the watchdog counts the time it asked to sleep and a little more,
-/// never a whole gap.
+/// A process that was stopped (SIGSTOP, a suspended machine, a debugger) and goes on must not blame the
+/// others for the time it did not see them. So the watchdog counts the time it asked to sleep and a little
+/// more, never a whole gap.
 struct WatchdogClock {
   /// Seconds counted so far.
   private(set) var seconds = 0.0

@@ -11,8 +11,8 @@ extension WatchdogJudge {
     case .stuck(let ranks):
       blame(ranks, seconds: timeoutSeconds) + others(ranks)
     case .deadlock:
-      "no rank made progress for \(Self.text(seconds: timeoutSeconds * Self.deadlockFactor)), all wait for each "
-        + "other: \(groupedByPhase())"
+      "no rank made progress for \(Self.text(seconds: timeoutSeconds * Self.deadlockFactor)), all wait for "
+        + "each other: \(groupedByPhase())"
     case .unreachable(let ranks):
       blame(ranks, seconds: timeoutSeconds * Self.unreachableFactor)
         + " (its heartbeats never arrived; is UDP between the hosts blocked?)" + others(ranks)
@@ -24,7 +24,8 @@ extension WatchdogJudge {
   ///   first.
   func text(ofUnheard pairs: [(Int, Int)]) -> String {
     let list = pairs.prefix(3).map { "\(name($0.0)) and \(name($0.1))" }.joined(separator: ", ")
-    return "no heartbeats pass between \(list)\(pairs.count > 3 ? " and \(pairs.count - 3) more pairs" : ""): "
+    return
+      "no heartbeats pass between \(list)\(pairs.count > 3 ? " and \(pairs.count - 3) more pairs" : ""): "
       + "is UDP between the hosts blocked? A rank that stops there is noticed only when the others have "
       + "waited for " + Self.text(seconds: timeoutSeconds * Self.unreachableFactor)
   }

@@ -2,11 +2,11 @@ import Diagnostics
 
 /// Decides from what was heard, and when, whether the job has stalled and by whose fault.
 ///
-/// It has no clock, no socket and no thread: times are handed in (seconds of a ``WatchdogClock``), so that its
-/// rules can be tested one by one. With timeout T, in this order:
+/// It has no clock, no socket and no thread: times are handed in (seconds of a ``WatchdogClock``), so that
+/// its rules can be tested one by one. With timeout T, in this order:
 ///
-/// 1. A rank that was heard before (or has not yet taken part in the handshake of the start) and then not for T
-///    is dead or stopped.
+/// 1. A rank that was heard before (or has not yet taken part in the handshake of the start) and then not for
+///    T is dead or stopped.
 /// 2. A rank that is heard, waits for nobody and has made no progress for T is stuck. This rank too.
 /// 3. All ranks wait for each other, none having made progress for 2 T: a deadlock. A rank that waits for
 ///    something outside the job is not part of one.

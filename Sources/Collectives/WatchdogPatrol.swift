@@ -104,7 +104,8 @@ extension WatchdogPatrol {
         look(at: clock.seconds)
         if patrol.isStopping.load(ordering: .acquiring) { return leave() }
         act(at: clock.seconds)
-        sleep = max(0.001, min(nextBeat, foundAt.map { _ in clock.seconds + 0.05 } ?? nextBeat) - clock.seconds)
+        sleep = max(
+          0.001, min(nextBeat, foundAt.map { _ in clock.seconds + 0.05 } ?? nextBeat) - clock.seconds)
         patrol.socket.wait(seconds: sleep)
       }
     }

@@ -2,16 +2,18 @@ import Foundation
 
 /// A UDP socket over IPv4 on a free port, and the pipe that wakes whoever waits for it.
 ///
-/// Unchecked Sendable: the descriptors never change; ``wake()`` is for any thread, ``close()`` for the one that
-/// made the socket, once the thread that receives has ended.
+/// Unchecked Sendable: the descriptors never change; ``wake()`` is for any thread, ``close()`` for the one
+/// that made the socket, once the thread that receives has ended.
 final class WatchdogSocket: @unchecked Sendable {
-  /// Port on every address of this machine; 0 if the system gave no socket, and then nothing is heard or sent.
+  /// Port on every address of this machine; 0 if the system gave no socket, and then nothing is heard or
+  /// sent.
   let port: UInt16
   private let descriptor: Int32
   private let wakeReader: Int32
   private let wakeWriter: Int32
 
-  /// - Parameter usesNetwork: false leaves out the socket; ``wait(seconds:)`` and ``wake()`` work all the same.
+  /// - Parameter usesNetwork: false leaves out the socket; ``wait(seconds:)`` and ``wake()`` work all the
+  /// same.
   init(usesNetwork: Bool) {
     var ends: [Int32] = [-1, -1]
     if pipe(&ends) == 0 { ends.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) } }

@@ -21,7 +21,9 @@ extension SelfTestCase {
     let texts = times.mapValues { list in
       list.map { String(format: "%.1f", $0 * 1e6) }.joined(separator: " ")
     }
-    if world.isFirst { print("µs per step, off: \(texts[false] ?? "")\nµs per step, on:  \(texts[true] ?? "")") }
+    if world.isFirst {
+      print("µs per step, off: \(texts[false] ?? "")\nµs per step, on:  \(texts[true] ?? "")")
+    }
     try Watchdog.start(world: world, timeoutSeconds: 60)
     let before = watchdogThreadSeconds()
     for _ in 0..<Int(seconds * 10) {
