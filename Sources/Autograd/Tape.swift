@@ -79,6 +79,8 @@ public final class Tape {
   /// False while only values are wanted: then no variable needs a gradient.
   public let recordsGradients: Bool
   private var steps: [() -> Void] = []
+  /// The last operand converted to bfloat16: several projections in a row read the same one.
+  private var converted: (source: Tensor, bits: Tensor)?
 
   public init(pool: BufferPool, recordsGradients: Bool = true) {
     self.pool = pool
@@ -110,6 +112,16 @@ public final class Tape {
   /// `seed`). Each is released as soon as it has run, and with it the activations it kept.
   public func backward() {
     while let step = steps.popLast() { step() }
+    converted = nil
+  }
+
+  /// `x` as bfloat16 bits, in the memory of a tensor of half as many elements.
+  func bfloat16(_ x: Tensor, isReadAgain: Bool = true) -> Tensor {
+    if let converted, converted.source.pointer == x.pointer, converted.source.count == x.count { return converted.bits }
+    let bits = allocate([(x.count + 1) / 2])
+    bits.withBits { k_float_to_bf16(x.pointer, $0, x.count) }
+    if isReadAgain { converted = (x, bits) }
+    return bits
   }
 
   /// Adds `gradient` to the gradient of `output` from outside, before `backward()`.

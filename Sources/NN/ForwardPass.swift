@@ -24,6 +24,8 @@ public struct DropoutPolicy: Sendable {
 public final class ForwardPass {
   public let tape: Tape
   public let seams: any Seams
+  /// Frozen projections in bfloat16; nil while all products are fp32.
+  public let packed: PackedWeights?
   private let dropout: DropoutPolicy?
   private let substitutes: [ObjectIdentifier: Variable]
   private var nextSite: UInt32 = 0
@@ -31,8 +33,9 @@ public final class ForwardPass {
   /// - Parameter substitutes: variables that stand in for parameters of the base model: trained copies.
   public init(
     tape: Tape, seams: any Seams = NoSeams(), substitutes: [ObjectIdentifier: Variable] = [:],
-    dropout: DropoutPolicy? = nil
+    dropout: DropoutPolicy? = nil, packed: PackedWeights? = nil
   ) {
+    self.packed = packed
     self.tape = tape
     self.seams = seams
     self.substitutes = substitutes

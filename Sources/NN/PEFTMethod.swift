@@ -43,10 +43,12 @@ extension PEFTMethod {
   public var trainableCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
   /// A pass through a model under this method.
-  public func pass(tape: Tape, sites: [Variable], dropout: DropoutPolicy? = nil) -> ForwardPass {
+  public func pass(
+    tape: Tape, sites: [Variable], dropout: DropoutPolicy? = nil, packed: PackedWeights? = nil
+  ) -> ForwardPass {
     var substitutes: [ObjectIdentifier: Variable] = [:]
     for (base, site) in substitutions { substitutes[ObjectIdentifier(base)] = sites[site] }
-    return ForwardPass(tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout)
+    return ForwardPass(tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout, packed: packed)
   }
 }
 

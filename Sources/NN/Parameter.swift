@@ -44,6 +44,7 @@ public struct Linear: Sendable {
   /// The projection with an optional low-rank term, for methods that add one.
   public func unadapted(_ x: Variable, _ pass: ForwardPass, lowRank: LowRankTerm? = nil) -> Variable {
     pass.tape.linear(
-      x, weight: pass.variable(weight), bias: bias.map(pass.variable), layout: layout, lowRank: lowRank)
+      x, weight: pass.variable(weight), bias: bias.map(pass.variable), layout: layout, lowRank: lowRank,
+      packed: pass.packed?.projection(weight))
   }
 }

@@ -65,10 +65,13 @@ public enum MatrixBackend: Sendable, Equatable {
     }
   }
 
-  /// To be called once on each thread that multiplies.
-  public static func prepareThread() {
-    if case .oneDNN = active { onednn_use_one_thread() }
+  /// Library and instruction set that decide how packed bfloat16 weights look.
+  public static var packedLayoutName: String {
+    "onednn-\(String(cString: onednn_version()))-\(onednn_has_bf16() != 0 ? "avx512-bf16" : "emulated")"
   }
+
+  /// To be called once on each thread that multiplies.
+  public static func prepareThread() { onednn_use_one_thread() }
 }
 
 public enum MatrixBackendError: DescribedError {

@@ -75,6 +75,11 @@ public struct Tensor: Sendable {
   /// Whether no other tensor shares the storage, so that it may be overwritten.
   public mutating func isUniquelyReferenced() -> Bool { isKnownUniquelyReferenced(&storage) }
 
+  /// The memory as 16-bit words, for values kept in half the width.
+  public func withBits<Result>(_ body: (UnsafeMutablePointer<UInt16>) -> Result) -> Result {
+    pointer.withMemoryRebound(to: UInt16.self, capacity: 2 * count, body)
+  }
+
   /// Whether both hold the same bits in the same shape.
   public func hasSameBytes(as other: Tensor) -> Bool {
     shape == other.shape && memcmp(pointer, other.pointer, count * MemoryLayout<Float>.stride) == 0

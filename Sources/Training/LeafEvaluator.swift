@@ -8,8 +8,11 @@ import TensorCore
 public struct LeafEvaluator: Sendable {
   public let model: any LanguageModel
   public let method: any PEFTMethod
+  /// Frozen projections in bfloat16; nil for fp32.
+  public let packed: PackedWeights?
 
-  public init(model: any LanguageModel, method: any PEFTMethod) {
+  public init(model: any LanguageModel, method: any PEFTMethod, packed: PackedWeights? = nil) {
+    self.packed = packed
     self.model = model
     self.method = method
   }
@@ -30,7 +33,7 @@ public struct LeafEvaluator: Sendable {
   ) -> Result {
     let tape = Tape(pool: pool)
     let variables = sites.map(tape.variable)
-    let pass = method.pass(tape: tape, sites: variables, dropout: dropout)
+    let pass = method.pass(tape: tape, sites: variables, dropout: dropout, packed: packed)
     let lossSum = model.lossSum(batch, pass, gradientScale: gradientScale)
     tape.backward()
     return Result(lossSum: lossSum, gradients: variables.map(\.gradient))
@@ -39,7 +42,7 @@ public struct LeafEvaluator: Sendable {
   /// A pass that records nothing, for evaluation and generation.
   public func inferencePass(sites: [Tensor], pool: BufferPool) -> ForwardPass {
     method.pass(
-      tape: Tape(pool: pool, recordsGradients: false), sites: sites.map { Variable(constant: $0) })
+      tape: Tape(pool: pool, recordsGradients: false), sites: sites.map { Variable(constant: $0) }, packed: packed)
   }
 
   /// The sites of the method's present parameters.

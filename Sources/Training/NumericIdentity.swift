@@ -10,11 +10,14 @@ public struct NumericIdentity: Sendable, Equatable {
   public let text: String
 
   /// Measures this process: a few milliseconds of products and kernels on fixed inputs.
-  public static func measure(programVersion: String, precision: String, leafTokens: Int) -> NumericIdentity {
+  ///
+  /// Throws: `PackingError` where this precision cannot be had.
+  public static func measure(programVersion: String, precision: String, leafTokens: Int) throws -> NumericIdentity {
     let kernels = String(cString: kernels_name(kernels_selected()))
-    let battery = battery().prefix(16)
+    let battery = try battery(packed: precision == "bf16").prefix(16)
+    let library = precision == "bf16" ? "\(MatrixBackend.identity) and \(MatrixBackend.packedLayoutName)" : MatrixBackend.identity
     return NumericIdentity(
-      text: "peft-dist \(programVersion), kernels \(kernels), \(MatrixBackend.identity), \(precision), "
+      text: "peft-dist \(programVersion), kernels \(kernels), \(library), \(precision), "
         + "leaf tokens \(leafTokens), battery \(battery)")
   }
 
@@ -31,7 +34,7 @@ public struct NumericIdentity: Sendable, Equatable {
   }
 
   /// SHA-256 over the results of a fixed battery of products and kernels.
-  private static func battery() -> String {
+  private static func battery(packed: Bool) throws -> String {
     var bytes: [UInt8] = []
     func append(_ tensor: Tensor) {
       bytes.append(contentsOf: UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * 4))
@@ -45,6 +48,19 @@ public struct NumericIdentity: Sendable, Equatable {
       let c = Tensor(zeros: [m, n])
       multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k)
       append(c)
+    }
+    if packed {
+      let (rows, k, n) = (37, 512, 96)
+      let room = Tensor(zeros: [PackedMatrix.byteCount(k: k, n: n) / 4 + 16])
+      let base = UnsafeMutableRawPointer(room.pointer).alignedUp(toMultipleOf: 64)
+      try PackedMatrix.pack(numbers([n, k], 30), transposed: true, k: k, n: n, into: base)
+      let (x, bits, y) = (numbers([rows, k], 31), Tensor(zeros: [rows * k / 2]), Tensor(zeros: [rows, n]))
+      let weight = try PackedMatrix(packed: base, k: k, n: n, owner: room.storage)
+      bits.withBits {
+        k_float_to_bf16(x.pointer, $0, x.count)
+        weight.multiply($0, rows: rows, into: y.pointer)
+      }
+      append(y)
     }
     let x = numbers([16, 67], 20)
     let (y, statistics) = (Tensor(zeros: x.shape), Tensor(zeros: [16]))

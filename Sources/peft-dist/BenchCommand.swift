@@ -68,10 +68,12 @@ struct BenchCommand: ParsableCommand {
     let folder = try modelFolder(world)
     let base = try ModelCatalogue.load(folder)
     let workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.cores().count)
+    let packed = leaf.precision == "bf16"
+      ? try Workplace.pack(base, folder: folder, cache: DataFlags.cacheFolder(cacheDir)) : nil
     let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
     let tuned = try MethodCatalogue.entry(named: method.method).make(options, base, 42)
     let engine = GradientEngine(
-      evaluator: LeafEvaluator(model: base, method: tuned), world: world, workers: workers)
+      evaluator: LeafEvaluator(model: base, method: tuned, packed: packed), world: world, workers: workers)
     let optimizer = makeOptimizer(
       OptimizerConfiguration(), shapes: tuned.parameters.map(\.shape), weightDecays: tuned.parameters.map { _ in 0.01 })
     let examples = try self.examples(base)
@@ -102,7 +104,7 @@ struct BenchCommand: ParsableCommand {
       tokens += members.reduce(0) { $0 + $1.source.count }
       work += UsefulWork(base.description, tuned, members).floatingPointOperations
     }
-    let ceiling = try Self.matrixRate(workers: workers, world: world)
+    let ceiling = try Self.matrixRate(workers: workers, world: world, isPacked: packed != nil)
     try report(
       world, workers: workers, seconds: seconds, tokens: tokens, work: work, ceiling: ceiling, loss: loss)
   }
@@ -138,9 +140,7 @@ struct BenchCommand: ParsableCommand {
   @MainActor
   private func modelFolder(_ world: World) throws -> ModelFolder {
     if let model { return try ModelFolder(URL(fileURLWithPath: model)) }
-    var flags = DataFlags()
-    flags.cacheDir = cacheDir
-    let url = flags.cacheFolder.appendingPathComponent("bench/t5-\(shape)")
+    let url = DataFlags.cacheFolder(cacheDir).appendingPathComponent("bench/t5-\(shape)")
     if world.isFirst, !FileManager.default.fileExists(atPath: url.appendingPathComponent("model.safetensors").path) {
       try writeRandomCheckpoint(to: url)
     }
@@ -202,7 +202,7 @@ struct BenchCommand: ParsableCommand {
 
   /// GFLOP/s of the products training is made of, all workers of all ranks at once.
   @MainActor
-  private static func matrixRate(workers: LeafPool, world: World) throws -> Double {
+  private static func matrixRate(workers: LeafPool, world: World, isPacked: Bool) throws -> Double {
     let (m, n, k, repeats) = (480, 512, 512, 400)
     let threads = workers.threadCount
     var rates: [Double] = []
@@ -212,6 +212,14 @@ struct BenchCommand: ParsableCommand {
       workers.run(count: threads) { _, _ in
         MatrixBackend.prepareThread()
         let (a, b, c) = (Tensor(zeros: [m, k]), Tensor(zeros: [n, k]), Tensor(zeros: [m, n]))
+        if isPacked {
+          let room = Tensor(zeros: [PackedMatrix.byteCount(k: k, n: n) / 4 + 16])
+          let base = UnsafeMutableRawPointer(room.pointer).alignedUp(toMultipleOf: 64)
+          try PackedMatrix.pack(b, transposed: true, k: k, n: n, into: base)
+          let weight = try PackedMatrix(packed: base, k: k, n: n, owner: room.storage)
+          a.withBits { bits in for _ in 0..<repeats { weight.multiply(bits, rows: m, into: c.pointer) } }
+          return
+        }
         for _ in 0..<repeats { multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k) }
       }
       try workers.wait()

@@ -52,7 +52,10 @@ struct EvaluateCommand: ParsableCommand {
 
   @MainActor
   private func evaluate(_ world: World) throws {
-    let place = try Workplace(model: model.model, threads: leaf.threadsPerRank, world: world)
+    if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try requireWritable(path) } }
+    let place = try Workplace(
+      model: model.model, threads: leaf.threadsPerRank, precision: leaf.precision, cache: data.cacheFolder,
+      world: world)
     let task = try TaskCatalogue.task(named: data.task, options: data.textOptions)
     let location = try evalFile.map { URL(fileURLWithPath: $0) }
       ?? task.requiredLocation(
@@ -60,7 +63,8 @@ struct EvaluateCommand: ParsableCommand {
     let dataset = try place.dataset(location, task: task, flags: data, visits: evalLimit)
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
     let set = EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
-    let evaluator = LeafEvaluator(model: place.model, method: try place.method(adapter: adapter))
+    let evaluator = LeafEvaluator(
+      model: place.model, method: try place.method(adapter: adapter), packed: place.packed)
     let evaluation = Evaluation(
       evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
       leafTokens: leaf.leafTokens, maxTargetLength: place.maxTargetLength(data, task))
@@ -76,6 +80,19 @@ struct EvaluateCommand: ParsableCommand {
     ]
     for (name, value) in report.metrics { members["eval_\(name)"] = .double(value) }
     print(JSON.object(members).encoded(.indented))
+  }
+
+  /// Finds out before the work whether its result can be written.
+  private func requireWritable(_ path: String) throws {
+    let url = URL(fileURLWithPath: path)
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+      throw CheckpointError.wrongKind(path: path, expected: "the name of a file to write", found: "a folder")
+    }
+    let folder = url.deletingLastPathComponent().path
+    guard access(folder + "/.", W_OK) == 0 else {
+      throw CheckpointError.system(action: "write into", path: folder, code: errno)
+    }
   }
 
   private func write(_ predictions: [Prediction], task: any TextTask, location: URL, to path: String) throws {
@@ -128,6 +145,12 @@ extension Workplace {
   /// The method of an adapter folder; the base alone without one.
   func method(adapter: String?) throws -> any PEFTMethod {
     guard let adapter else { return FrozenBase() }
-    return try MethodCatalogue.read(AdapterFolder.read(URL(fileURLWithPath: adapter)), model: model)
+    let folder = try AdapterFolder.read(URL(fileURLWithPath: adapter))
+    do { return try MethodCatalogue.read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
+      let base = try? folder.config.optionalString("base_model_name_or_path")
+      throw MethodError.unfitTensors(
+        path: folder.url.path,
+        problems: (base.map { ["it was made for the base model '\($0)'"] } ?? []) + ["\(problems)"])
+    }
   }
 }

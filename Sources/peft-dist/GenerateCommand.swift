@@ -29,9 +29,17 @@ struct GenerateCommand: ParsableCommand {
   var threadsPerRank: Int?
 
   func validate() throws {
-    guard maxSourceLength >= 2, maxNewTokens >= 1, minNewTokens >= 0, noRepeatNgramSize >= 0, repetitionPenalty > 0,
-      threadsPerRank.map({ $0 >= 1 }) ?? true
-    else { throw ValidationError("lengths and thread counts must be positive") }
+    let least = [
+      ("--max-source-length", maxSourceLength, 2), ("--max-new-tokens", maxNewTokens, 1),
+      ("--min-new-tokens", minNewTokens, 0), ("--no-repeat-ngram-size", noRepeatNgramSize, 0),
+      ("--threads-per-rank", threadsPerRank ?? 1, 1),
+    ]
+    for (flag, value, bound) in least where value < bound {
+      throw ValidationError("\(flag) \(value): expected at least \(bound)")
+    }
+    guard repetitionPenalty > 0, repetitionPenalty.isFinite else {
+      throw ValidationError("--repetition-penalty \(repetitionPenalty): expected a number above 0")
+    }
   }
 
   func run() throws {
@@ -44,7 +52,7 @@ struct GenerateCommand: ParsableCommand {
   /// Lines in leaves of at most 16, each decoded by one worker, printed in order.
   @MainActor
   private func generate() throws {
-    let place = try Workplace(model: model.model, threads: threadsPerRank, world: nil)
+    let place = try Workplace(model: model.model, threads: threadsPerRank, cache: DataFlags.cacheFolder(nil), world: nil)
     let evaluator = LeafEvaluator(model: place.model, method: try place.method(adapter: adapter))
     let sites = evaluator.sites(pool: BufferPool())
     var options = GenerationOptions(eosIDs: place.model.description.eosIDs)
@@ -75,15 +83,9 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func lines() throws -> [String] {
-    let data: Data
-    if let input {
-      do { data = try Data(contentsOf: URL(fileURLWithPath: input)) } catch {
-        throw ConfigurationFile.Failure.unreadable(path: input, reason: error.localizedDescription)
-      }
-    } else {
-      data = FileHandle.standardInput.readDataToEndOfFile()
-    }
-    var lines = String(decoding: data, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
+    let text = try input.map { try TextFile.read($0, as: "source texts") }
+      ?? TextFile.read(FileHandle.standardInput, path: "standard input", as: "source texts on")
+    var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     if lines.last?.isEmpty == true { lines.removeLast() }
     return lines.map(String.init)
   }

@@ -36,7 +36,10 @@ struct DataFlags: ParsableArguments {
 
   var textOptions: TextOptions { TextOptions(lowercase: lowercase, stripHTML: stripHtml) }
 
-  var cacheFolder: URL {
+  var cacheFolder: URL { Self.cacheFolder(cacheDir) }
+
+  /// The folder named, or the user's own.
+  static func cacheFolder(_ cacheDir: String?) -> URL {
     if let cacheDir { return URL(fileURLWithPath: cacheDir) }
     let environment = ProcessInfo.processInfo.environment
     if let base = environment["XDG_CACHE_HOME"], base.hasPrefix("/") {
@@ -52,14 +55,14 @@ struct LeafFlags: ParsableArguments {
   var leafTokens = 512
   @Option(help: ArgumentHelp("Leaf workers of each rank (default: the cores it may use).", valueName: "n"))
   var threadsPerRank: Int?
-  @Option(help: ArgumentHelp("Arithmetic: fp32.", valueName: "name"))
+  @Option(help: ArgumentHelp("Arithmetic of the frozen projections: fp32 or bf16.", valueName: "name"))
   var precision = "fp32"
 
   func validate() throws {
     guard leafTokens >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
     guard threadsPerRank.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads-per-rank must be at least 1") }
-    guard precision == "fp32" else {
-      throw ValidationError("--precision \(precision) is not available in this version; use fp32")
+    guard ["fp32", "bf16"].contains(precision) else {
+      throw ValidationError("--precision \(precision): expected fp32 or bf16")
     }
   }
 }

@@ -150,7 +150,9 @@ struct TrainRun {
   init(_ flags: TrainCommand, world: World) throws {
     self.flags = flags
     self.world = world
-    place = try Workplace(model: flags.model.model, threads: flags.leaf.threadsPerRank, world: world)
+    place = try Workplace(
+      model: flags.model.model, threads: flags.leaf.threadsPerRank, precision: flags.leaf.precision,
+      cache: flags.data.cacheFolder, world: world)
     task = try TaskCatalogue.task(named: flags.data.task, options: flags.data.textOptions)
     trainLocation = try flags.trainFile.map { URL(fileURLWithPath: $0) }
       ?? task.requiredLocation(of: .train, in: URL(fileURLWithPath: flags.data.dataDir ?? "."))
@@ -209,6 +211,7 @@ struct TrainRun {
   func run() throws -> Bool {
     describe()
     if flags.dryRun { return false }
+    try checkTestData()
     let identity = try measuredIdentity()
     let output = URL(fileURLWithPath: flags.output)
     let folder = world.isFirst ? try RunFolder(output, resume: flags.resume) : nil
@@ -251,7 +254,7 @@ struct TrainRun {
 
   private func makeEvaluation() -> Evaluation {
     Evaluation(
-      evaluator: LeafEvaluator(model: place.model, method: tuned), world: world, workers: place.workers,
+      evaluator: LeafEvaluator(model: place.model, method: tuned, packed: place.packed), world: world, workers: place.workers,
       tokenizer: place.tokenizer, leafTokens: flags.leaf.leafTokens, maxTargetLength: configuration.maxTargetLength)
   }
 
@@ -261,14 +264,14 @@ struct TrainRun {
       leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount, seed: flags.seed)
     warnAboutIdleWorkers(planner)
     let engine = GradientEngine(
-      evaluator: LeafEvaluator(model: place.model, method: tuned), world: world, workers: place.workers)
+      evaluator: LeafEvaluator(model: place.model, method: tuned, packed: place.packed), world: world, workers: place.workers)
     return Trainer(
       configuration: configuration, engine: engine, evaluation: evaluation ?? makeEvaluation(), planner: planner,
       validation: try validationSet(), metric: task.metric, identity: identity, folder: folder)
   }
 
   func measuredIdentity() throws -> NumericIdentity {
-    let identity = NumericIdentity.measure(
+    let identity = try NumericIdentity.measure(
       programVersion: PeftDist.version, precision: flags.leaf.precision, leafTokens: flags.leaf.leafTokens)
     try identity.agree(over: world)
     return identity
@@ -317,11 +320,19 @@ struct TrainRun {
     return EvaluationSet(dataset: dataset, examples: limited(Array(0..<dataset.count)), labels: task.labels)
   }
 
-  private func testSet() throws -> EvaluationSet? {
+  private var testLocation: URL? {
     guard flags.evalEvery != 0 else { return nil }
-    let location = flags.testFile.map { URL(fileURLWithPath: $0) }
+    return flags.testFile.map { URL(fileURLWithPath: $0) }
       ?? flags.data.dataDir.flatMap { task.location(of: .test, in: URL(fileURLWithPath: $0)) }
-    guard let location else { return nil }
+  }
+
+  /// A fault in the test data is told before training, not after it.
+  private func checkTestData() throws {
+    if world.isFirst, let testLocation { _ = try task.examples(at: testLocation) }
+  }
+
+  private func testSet() throws -> EvaluationSet? {
+    guard let location = testLocation else { return nil }
     let dataset = try place.dataset(location, task: task, flags: flags.data, visits: flags.evalLimit)
     let examples = limited(Array(0..<dataset.count))
     return EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)

@@ -16,20 +16,33 @@ struct Workplace {
   let model: any LanguageModel
   let tokenizer: any Tokenizer
   let workers: LeafPool
+  /// Frozen projections in bfloat16, where that precision was asked for.
+  let packed: PackedWeights?
 
-  /// - Parameter threads: leaf workers; nil for the cores this rank may use.
-  init(model path: String, threads: Int?, world: World?) throws {
+  /// - Parameters:
+  ///   - threads: leaf workers; nil for the cores this rank may use.
+  ///   - cache: folder for packed weights.
+  init(model path: String, threads: Int?, precision: String = "fp32", cache: URL, world: World?) throws {
     self.world = world
     folder = try ModelFolder(URL(fileURLWithPath: path))
     model = try ModelCatalogue.load(folder)
     let tokenizer = try T5Tokenizer(folder: folder.url)
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
     self.tokenizer = tokenizer
+    packed = precision == "bf16" ? try Self.pack(model, folder: folder, cache: cache) : nil
     let count = try threads ?? Self.coresForThisRank(world)
     workers = try LeafPool(threadCount: count)
     if let world, let warning = try CPUAffinity.bindingWarning(threads: count, world: world) {
       RunLog.warning(warning)
     }
+  }
+
+  /// The projections but the output head, whose loss is computed in fp32.
+  static func pack(_ model: any LanguageModel, folder: ModelFolder, cache: URL) throws -> PackedWeights {
+    let description = model.description
+    return try PackedWeights(
+      description.linears.filter { $0.path != description.outputHeadPath }, identity: folder.identity(),
+      directory: cache)
   }
 
   /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding.

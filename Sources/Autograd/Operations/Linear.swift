@@ -9,6 +9,26 @@ public enum WeightLayout: Sendable {
   case inputByOutput
 }
 
+/// A frozen projection packed for bfloat16 products: x W forward, dy Wᵀ backward.
+public struct PackedProjection: Sendable {
+  /// `[in, out]`
+  public let forward: PackedMatrix
+  /// `[out, in]`
+  public let backward: PackedMatrix
+
+  public init(forward: PackedMatrix, backward: PackedMatrix) {
+    self.forward = forward
+    self.backward = backward
+  }
+}
+
+extension PackedMatrix {
+  /// `y [rows, n] = x W`, x as the bfloat16 bits of `Tape.bfloat16`.
+  func multiply(_ x: Tensor, rows: Int, into y: Tensor) {
+    x.withBits { multiply($0, rows: rows, into: y.pointer) }
+  }
+}
+
 /// A low-rank update beside a projection: `y += scaling * (drop(x) Aᵀ) Bᵀ` (LoRA, Hu et al. 2021, eq. 3).
 public struct LowRankTerm {
   /// `[R, in]`
@@ -33,16 +53,21 @@ extension Tape {
   /// where those are trained.
   public func linear(
     _ x: Variable, weight: Variable, bias: Variable? = nil, layout: WeightLayout = .outputByInput,
-    lowRank: LowRankTerm? = nil
+    lowRank: LowRankTerm? = nil, packed: PackedProjection? = nil
   ) -> Variable {
     let (rows, width) = (x.value.rows, x.value.width)
     let stored = weight.shape
     let (inputs, outputs) = layout == .outputByInput ? (stored[1], stored[0]) : (stored[0], stored[1])
     precondition(width == inputs, "linear: x is \(x.shape), the weight \(stored) takes \(inputs)")
     let value = allocate([rows, outputs])
-    multiply(
-      Matrix(x.value), Matrix(weight.value, transposed: layout == .outputByInput), into: Matrix(value), m: rows,
-      n: outputs, k: inputs)
+    let packed = weight.needsGradient ? nil : packed
+    if let packed {
+      packed.forward.multiply(bfloat16(x.value), rows: rows, into: value)
+    } else {
+      multiply(
+        Matrix(x.value), Matrix(weight.value, transposed: layout == .outputByInput), into: Matrix(value), m: rows,
+        n: outputs, k: inputs)
+    }
     if let bias { k_add_bias(value.pointer, bias.value.pointer, rows, outputs) }
     let reduced = lowRank.map { addLowRank($0, x: x.value, to: value) }
 
@@ -72,9 +97,13 @@ extension Tape {
       var inputGradient: Tensor?
       if inputSlot != nil {
         let target = allocate([rows, inputs])
-        multiply(
-          Matrix(gradient), Matrix(weight.value, transposed: layout == .inputByOutput), into: Matrix(target), m: rows,
-          n: inputs, k: outputs)
+        if let packed {
+          packed.backward.multiply(bfloat16(gradient, isReadAgain: false), rows: rows, into: target)
+        } else {
+          multiply(
+            Matrix(gradient), Matrix(weight.value, transposed: layout == .inputByOutput), into: Matrix(target),
+            m: rows, n: inputs, k: outputs)
+        }
         inputGradient = target
       }
       if let lowRank, let reduced {
