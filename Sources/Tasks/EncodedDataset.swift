@@ -1,3 +1,4 @@
+import Diagnostics
 import Dispatch
 import Foundation
 import Synchronization
@@ -97,6 +98,7 @@ public final class EncodedDataset: Sendable {
         let range = number * chunk..<min((number + 1) * chunk, examples.count)
         let encoded = examples[range].map { limits.encode($0, with: tokenizer) }
         finished.withLock { $0[number] = encoded }
+        PhaseBoard.tick()
       }
     }
     return finished.withLock { chunks in (0..<chunkCount).flatMap { chunks[$0] ?? [] } }

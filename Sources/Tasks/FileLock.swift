@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Glibc
 
@@ -10,8 +11,11 @@ enum FileLock {
     let descriptor = open(url.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw Failure(reason: String(cString: strerror(errno))) }
     defer { close(descriptor) }
-    while flock(descriptor, LOCK_EX) != 0 {
-      guard errno == EINTR else { throw Failure(reason: String(cString: strerror(errno))) }
+    // The holder may belong to another job and take its time: that is no stall of ours.
+    try PhaseBoard.waiting(for: .outside) {
+      while flock(descriptor, LOCK_EX) != 0 {
+        guard errno == EINTR else { throw Failure(reason: String(cString: strerror(errno))) }
+      }
     }
     return try body()
   }

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// Reads files of one JSON object per line.
@@ -29,6 +30,7 @@ enum JSONLines {
       }
       if let blankLine { throw DataError.malformedLine(url, line: blankLine, reason: "an empty line") }
       try body(row(text, decoder, url: url, line: line), line)
+      if line % 500 == 0 { PhaseBoard.tick() }
     }
     if line == 0 || blankLine == 1 { throw DataError.noExamples(url) }
   }
@@ -50,10 +52,10 @@ enum JSONLines {
         throw DataError.wrongType(
           url, line: line, column: column,
           expected: (Row.self as? any DescribedRow.Type)?.expected(column) ?? "text")
-      case .dataCorrupted(let context):
-        let cause = (context.underlyingError as? CocoaError)?.userInfo[NSDebugDescriptionErrorKey] as? String
+      case .dataCorrupted:
+        let start = String(decoding: text.prefix(60), as: UTF8.self)
         throw DataError.malformedLine(
-          url, line: line, reason: "malformed JSON (\(cause ?? context.debugDescription))")
+          url, line: line, reason: "malformed JSON: \(start)\(text.count > 60 ? "…" : "")")
       @unknown default:
         throw DataError.malformedLine(url, line: line, reason: "\(error)")
       }

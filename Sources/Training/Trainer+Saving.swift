@@ -44,6 +44,7 @@ extension Trainer {
 
   /// Saves the last completed step, whatever the save interval, and waits until it is on disk.
   func stop() throws -> Ending {
+    PhaseBoard.enter("saving")
     if state.step > 0 { try save() }
     try finishSaving()
     return .stopped(step: state.step)

@@ -74,6 +74,7 @@ public final class Trainer {
     // A run that was stopped while it evaluated does so first.
     if state.step > 0, isDue(configuration.evalEvery), try !evaluate() { return try stop() }
     while state.step < configuration.totalSteps {
+      PhaseBoard.enter("step \(state.step + 1)")
       let watch = Stopwatch()
       let plan = planner.plan(step: state.step)
       guard let result = try update(plan) else { return try stop() }
@@ -116,7 +117,9 @@ public final class Trainer {
     case .stopped:
       return nil
     case .nonFinite:
-      let failure = TrainingError.nonFinite(step: state.step + 1, examples: try engine.nonFiniteLeaves())
+      let failure = TrainingError.nonFinite(
+        step: state.step + 1, examples: try engine.nonFiniteLeaves(),
+        weights: engine.evaluator.model.nonFiniteWeights)
       guard configuration.skipsNonFiniteSteps else { throw failure }
       RunLog.warning("\(failure); the step is skipped")
       state.step += 1
@@ -146,6 +149,7 @@ public final class Trainer {
   /// - Returns: false if a signal broke it off.
   private func evaluate() throws -> Bool {
     guard let validation, state.evaluatedStep != state.step else { return true }
+    PhaseBoard.enter("evaluating after step \(state.step)")
     guard let report = try evaluation.evaluate(validation) else { return false }
     state.evaluatedStep = state.step
     var members: [String: JSON] = [

@@ -2,7 +2,8 @@ import Diagnostics
 
 /// What can end a training or evaluation.
 public enum TrainingError: DescribedError, Equatable {
-  case nonFinite(step: Int, examples: [String])
+  /// `examples`: numbers from 1 of the examples in the leaves concerned; `weights`: damaged ones of the base.
+  case nonFinite(step: Int, examples: [String], weights: [String])
   case changedSettings([String])
   case identityDiffers(checkpoint: String, now: String)
   case ranksDiffer(what: String, values: [String])
@@ -16,10 +17,12 @@ public enum TrainingError: DescribedError, Equatable {
 
   public var description: String {
     switch self {
-    case .nonFinite(let step, let examples):
-      "step \(step): the loss or a gradient is infinite or not a number (NaN), in the leaf of examples "
-        + "\(examples.joined(separator: "; ")); the last checkpoint is kept. Lower --learning-rate, set --max-grad-norm, "
-        + "or look at these examples"
+    case .nonFinite(let step, let examples, let weights):
+      "step \(step): the loss or a gradient is infinite or not a number (NaN), in the leaf of the training examples "
+        + "\(examples.joined(separator: "; ")) (counted from 1); "
+        + (weights.isEmpty
+          ? "the last checkpoint is kept. Lower --learning-rate, set --max-grad-norm, or look at these examples"
+          : "the base model is damaged, as \(Self.listed(weights)) is not finite: get its files again")
     case .changedSettings(let changes):
       "this run cannot be resumed with other settings, as the result would be neither run's:\n  "
         + changes.joined(separator: "\n  ") + "\nresume with the settings of its run.yaml, start afresh in another --output, or accept a mixed result with "
@@ -50,5 +53,10 @@ public enum TrainingError: DescribedError, Equatable {
     case .unfitCheckpoint(let path, let reason):
       "the checkpoint \(path) does not fit this run: \(reason)"
     }
+  }
+
+  /// The first three names.
+  private static func listed(_ names: [String]) -> String {
+    names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
   }
 }

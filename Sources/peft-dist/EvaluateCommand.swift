@@ -31,6 +31,7 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write inputs and logits of the examples to a safetensors file.", valueName: "file"))
   var dump: String?
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
+  @OptionGroup(title: "Watching") var watch: WatchFlags
 
   func validate() throws {
     guard DataSplit(rawValue: split) != nil else {
@@ -41,13 +42,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func run() throws {
-    try MainActor.assumeIsolated {
-      try World.run { world in
-        RunLog.isQuiet = !world.isFirst
-        try agreeOnKernels(over: world)
-        try evaluate(world)
-      }
-    }
+    try watch.run { try evaluate($0) }
   }
 
   @MainActor

@@ -1,5 +1,6 @@
 import ArgumentParser
-import CKernels
+import Collectives
+import Diagnostics
 import Foundation
 import PEFTMethods
 import Tasks
@@ -63,6 +64,31 @@ struct LeafFlags: ParsableArguments {
     guard threadsPerRank.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads-per-rank must be at least 1") }
     guard ["fp32", "bf16"].contains(precision) else {
       throw ValidationError("--precision \(precision): expected fp32 or bf16")
+    }
+  }
+}
+
+/// What watches over a job of several ranks.
+struct WatchFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("End the job if a rank makes no progress for so long; 0 for never.", valueName: "seconds"))
+  var stallTimeoutSeconds = 60.0
+
+  func validate() throws {
+    guard stallTimeoutSeconds >= 0, stallTimeoutSeconds.isFinite else {
+      throw ValidationError("--stall-timeout-seconds must not be negative")
+    }
+  }
+
+  /// Runs `body` in an MPI world under the watchdog, with the kernels all ranks agree on.
+  func run<T: Sendable>(_ body: @MainActor (World) throws -> T) throws -> T {
+    try MainActor.assumeIsolated {
+      try World.run { world in
+        RunLog.isQuiet = !world.isFirst
+        StopRequest.listen()
+        try Watchdog.start(world: world, timeoutSeconds: stallTimeoutSeconds)
+        try agreeOnKernels(over: world)
+        return try body(world)
+      }
     }
   }
 }

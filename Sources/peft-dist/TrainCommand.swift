@@ -36,6 +36,7 @@ struct TrainCommand: ParsableCommand {
   var validationFraction = 0.05
   @OptionGroup(title: "Method") var method: MethodFlags
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
+  @OptionGroup(title: "Watching") var watch: WatchFlags
 
   @Option(help: ArgumentHelp("Examples of one optimizer step, over all ranks.", valueName: "n"))
   var globalBatchSize = 32
@@ -121,14 +122,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stopped = try MainActor.assumeIsolated {
-      try World.run { world in
-        RunLog.isQuiet = !world.isFirst
-        StopRequest.listen()
-        try agreeOnKernels(over: world)
-        return try TrainRun(self, world: world).run()
-      }
-    }
+    let stopped = try watch.run { try TrainRun(self, world: $0).run() }
     if stopped { throw ExitCode(75) }
   }
 }
@@ -153,6 +147,7 @@ struct TrainRun {
     place = try Workplace(
       model: flags.model.model, threads: flags.leaf.threadsPerRank, precision: flags.leaf.precision,
       cache: flags.data.cacheFolder, world: world)
+    PhaseBoard.enter("reading the data")
     task = try TaskCatalogue.task(named: flags.data.task, options: flags.data.textOptions)
     trainLocation = try flags.trainFile.map { URL(fileURLWithPath: $0) }
       ?? task.requiredLocation(of: .train, in: URL(fileURLWithPath: flags.data.dataDir ?? "."))
@@ -212,6 +207,7 @@ struct TrainRun {
     describe()
     if flags.dryRun { return false }
     try checkTestData()
+    PhaseBoard.enter("opening the run folder")
     let identity = try measuredIdentity()
     let output = URL(fileURLWithPath: flags.output)
     let folder = world.isFirst ? try RunFolder(output, resume: flags.resume) : nil
@@ -228,8 +224,10 @@ struct TrainRun {
       RunLog.notice("stopped after step \(step) as a signal asked; go on with --resume")
       return true
     }
+    PhaseBoard.enter("saving")
     try trainer.finishSaving()
     trainer.takeBest()
+    PhaseBoard.enter("testing")
     var test: EvaluationReport?
     if let set = try testSet() {
       guard let report = try evaluation.evaluate(set, progressName: "test, leaf") else {
@@ -238,6 +236,7 @@ struct TrainRun {
       }
       test = report
     }
+    PhaseBoard.enter("writing the adapter")
     guard let folder else { return false }
     let sha256 = try folder.writeAdapter(
       tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url)
@@ -388,7 +387,8 @@ extension TrainCommand {
       ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
       ("eval_file", text(evalFile)), ("test_file", text(testFile)), ("save_every", number(saveEvery)),
       ("keep_checkpoints", .integer(keepCheckpoints)), ("log_every", .integer(logEvery)),
-      ("threads_per_rank", number(leaf.threadsPerRank)), ("cache_dir", text(data.cacheDir)),
+      ("threads_per_rank", number(leaf.threadsPerRank)),
+      ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
     ]
     return altering.map { .init($0.0, $0.1) } + harmless.map { .init($0.0, $0.1, altersResult: false) }
       + [.init("model_identity", .string(modelIdentity))]

@@ -22,6 +22,8 @@ struct VerifyCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Leaf workers of each rank (default: the cores it may use).", valueName: "n"))
   var threadsPerRank: Int?
 
+  @OptionGroup(title: "Watching") var watch: WatchFlags
+
   private var window: ClosedRange<Int>? {
     let ends = steps.split(separator: ".", omittingEmptySubsequences: true).map { Int($0) }
     guard ends.count == 2, let first = ends[0], let last = ends[1], first >= 1, first <= last else { return nil }
@@ -33,14 +35,7 @@ struct VerifyCommand: ParsableCommand {
   }
 
   func run() throws {
-    let agrees = try MainActor.assumeIsolated {
-      try World.run { world in
-        RunLog.isQuiet = !world.isFirst
-        StopRequest.listen()
-        try agreeOnKernels(over: world)
-        return try verify(world)
-      }
-    }
+    let agrees = try watch.run { try verify($0) }
     if !agrees { throw ExitCode(1) }
   }
 

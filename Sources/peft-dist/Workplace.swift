@@ -24,6 +24,7 @@ struct Workplace {
   ///   - cache: folder for packed weights.
   init(model path: String, threads: Int?, precision: String = "fp32", cache: URL, world: World?) throws {
     self.world = world
+    PhaseBoard.enter("loading the model")
     folder = try ModelFolder(URL(fileURLWithPath: path))
     model = try ModelCatalogue.load(folder)
     let tokenizer = try T5Tokenizer(folder: folder.url)
