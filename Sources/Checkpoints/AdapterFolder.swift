@@ -17,7 +17,13 @@ public struct AdapterFolder: Sendable {
   public static func read(_ url: URL) throws -> AdapterFolder {
     try requireFolder(
       url, purpose: "an adapter folder with \(configName) and \(weightsName) is needed")
-    let config = try JSONObject(file: url.appendingPathComponent(configName))
+    let configURL = url.appendingPathComponent(configName)
+    guard FileManager.default.fileExists(atPath: configURL.path) else {
+      throw CheckpointError.missing(
+        path: configURL.path, purpose: "it describes the adapter",
+        remedy: "give the folder of a PEFT adapter; that of a run is its subfolder 'adapter'")
+    }
+    let config = try JSONObject(file: configURL)
     let weights = url.appendingPathComponent(weightsName)
     if !FileManager.default.fileExists(atPath: weights.path) {
       try ModelFolder.refuseOtherFormats(in: url, suffixes: [".bin", ".pt", ".pth"])

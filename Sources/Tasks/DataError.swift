@@ -30,7 +30,7 @@ public enum DataError: DescribedError, Equatable {
     case .malformedLine(let url, let line, let reason):
       "reading data: \(url.path):\(line): expected one JSON object, found \(reason)"
     case .missingColumn(let url, let line, let column):
-      "reading data: \(url.path):\(line): the object has no \"\(column)\""
+      "reading data: \(url.path):\(line): the object has no \"\(column)\", which this task needs on every line"
     case .wrongType(let url, let line, let column, let expected):
       "reading data: \(url.path):\(line): \"\(column)\" is not \(expected)"
     case .unknownLabel(let url, let line, let found, let known):

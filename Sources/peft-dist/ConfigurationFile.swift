@@ -9,12 +9,10 @@ import Yams
 /// same words and with the same checks. Its flags come before those typed: of two values the later one counts.
 enum ConfigurationFile {
   enum Failure: DescribedError {
-    case unreadable(path: String, reason: String)
     case malformed(path: String, reason: String)
 
     var description: String {
       switch self {
-      case .unreadable(let path, let reason): "cannot read configuration \(path): \(reason)"
       case .malformed(let path, let reason): "configuration \(path): \(reason)"
       }
     }
@@ -45,10 +43,11 @@ enum ConfigurationFile {
 
   /// The flags a file stands for.
   ///
-  /// - Throws: `Failure`: it cannot be read, is no YAML mapping, has an unknown key or a value of another kind.
+  /// - Throws: `TextFile.Failure`; `Failure` if it is no YAML mapping, has an unknown key or a value of another kind.
   static func flags(path: String) throws -> [String] {
+    let text = try TextFile.read(path, as: "configuration")
     let node: Node?
-    do { node = try Yams.compose(yaml: text(path)) } catch let error as Failure { throw error } catch {
+    do { node = try Yams.compose(yaml: text) } catch {
       throw Failure.malformed(path: path, reason: "\(error)")
     }
     guard let node else { return [] }
@@ -89,19 +88,6 @@ enum ConfigurationFile {
       return texts.count == pairs.count ? texts.joined(separator: ",") : nil
     }
     return node.string
-  }
-
-  private static func text(_ path: String) throws -> String {
-    let descriptor = open(path, O_RDONLY)
-    guard descriptor >= 0 else { throw Failure.unreadable(path: path, reason: String(cString: strerror(errno))) }
-    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    guard let data = try? file.readToEnd() ?? Data() else {
-      throw Failure.unreadable(path: path, reason: "it is no readable file")
-    }
-    guard let text = String(validating: data, as: UTF8.self) else {
-      throw Failure.malformed(path: path, reason: "the text is not valid UTF-8")
-    }
-    return text
   }
 }
 

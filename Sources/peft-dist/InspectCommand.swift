@@ -24,6 +24,15 @@ struct InspectCommand: ParsableCommand {
       print(try String(contentsOf: url.appendingPathComponent("manifest.json"), encoding: .utf8))
       return try tensors(SafetensorsFile(url.appendingPathComponent("tensors.safetensors")))
     }
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else {
+      throw CheckpointError.missing(path: path, purpose: "it was to be shown", remedy: "check the path")
+    }
+    guard !isFolder.boolValue else {
+      throw CheckpointError.wrongKind(
+        path: path, expected: "the folder of a model, an adapter, a run or a checkpoint, or a safetensors file",
+        found: "a folder with neither config.json, adapter_config.json, run.yaml nor manifest.json")
+    }
     try tensors(SafetensorsFile(url))
   }
 

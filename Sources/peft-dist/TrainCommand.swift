@@ -300,7 +300,7 @@ struct TrainRun {
     let hands = world.size * place.workers.threadCount
     if leaves < hands {
       RunLog.warning(
-        "a step has \(leaves) leaves for \(hands) workers; use fewer ranks or threads, a larger "
+        "a step has \(leaves) \(leaves == 1 ? "leaf" : "leaves") for \(hands) workers; use fewer ranks or threads, a larger "
           + "--global-batch-size, or a smaller --leaf-tokens (which changes the result)")
     }
   }

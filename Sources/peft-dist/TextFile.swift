@@ -1,0 +1,36 @@
+import Diagnostics
+import Foundation
+
+/// Reads whole text files that a user names.
+enum TextFile {
+  enum Failure: DescribedError {
+    /// `what` says what the file was read as.
+    case unreadable(what: String, path: String, reason: String)
+    case notUTF8(what: String, path: String)
+
+    var description: String {
+      switch self {
+      case .unreadable(let what, let path, let reason): "cannot read \(what) \(path): \(reason)"
+      case .notUTF8(let what, let path): "\(what) \(path): the text is not valid UTF-8; convert it to UTF-8"
+      }
+    }
+  }
+
+  /// - Throws: `Failure`.
+  static func read(_ path: String, as what: String) throws -> String {
+    let descriptor = open(path, O_RDONLY)
+    guard descriptor >= 0 else {
+      throw Failure.unreadable(what: what, path: path, reason: String(cString: strerror(errno)))
+    }
+    return try read(FileHandle(fileDescriptor: descriptor, closeOnDealloc: true), path: path, as: what)
+  }
+
+  /// Everything that is still to come from `file`.
+  static func read(_ file: FileHandle, path: String, as what: String) throws -> String {
+    guard let data = try? file.readToEnd() ?? Data() else {
+      throw Failure.unreadable(what: what, path: path, reason: "it is no readable file")
+    }
+    guard let text = String(validating: data, as: UTF8.self) else { throw Failure.notUTF8(what: what, path: path) }
+    return text
+  }
+}
