@@ -1,5 +1,3 @@
-import Foundation
-import Synchronization
 import Testing
 
 @testable import Diagnostics
@@ -55,31 +53,5 @@ struct PhaseBoardTests {
       }
     }
     #expect(PhaseBoard.read().phase == "step 3")
-  }
-
-  /// A reader that sees the end of a wait must see progress as well: the age of a wait is no age of work.
-  @Test func endOfAWaitIsNeverSeenWithoutItsProgress() {
-    let slate = PhaseSlate()
-    let isOver = Atomic<Bool>(false)
-    Thread.detachNewThread {
-      for _ in 0..<200_000 {
-        slate.beginWaiting(for: .ranks)
-        slate.endWaiting(for: .ranks)
-      }
-      isOver.store(true, ordering: .releasing)
-    }
-    var waitingAt: UInt64?
-    var seen = (waits: 0, stale: 0)
-    while !isOver.load(ordering: .acquiring) {
-      let reading = slate.read()
-      if reading.wait == .ranks {
-        waitingAt = reading.progress
-        seen.waits += 1
-      } else if reading.progress == waitingAt {
-        seen.stale += 1
-      }
-    }
-    #expect(seen.waits > 0)
-    #expect(seen.stale == 0)
   }
 }
