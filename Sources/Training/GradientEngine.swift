@@ -16,6 +16,7 @@ public final class GradientEngine {
   /// The gradient of each parameter after `compute`.
   public let gradients: [Tensor]
   public let sum: ExactSum
+  public let stages = StageClock()
   /// After `compute`: whether any rank has been asked to stop.
   public private(set) var stopRequested = false
   private let dispatch: LeafDispatch
@@ -72,9 +73,7 @@ public final class GradientEngine {
     repeat {
       sum.begin(leafCount: leaves.count)
       failures.clear()
-      let ending = try dispatch.run(
-        order: order, shouldStop: { StopRequest.isPending }, onPoll: onPoll
-      ) { [evaluator, sum, pools, failures] worker, leaf in
+      let body: @Sendable (Int, Int) -> Void = { [evaluator, sum, pools, failures] worker, leaf in
         MatrixBackend.prepareThread()
         let result = evaluator.gradients(
           leaves[leaf], sites: sites, gradientScale: gradientScale, dropout: dropout, pool: pools[worker])
@@ -84,6 +83,9 @@ public final class GradientEngine {
         sum.addControl(0, rounding: result.lossSum)
         sum.add(leaf: result.gradients.map { $0.map { UnsafePointer($0.pointer) } })
       }
+      let ending = try stages.measure(.leaves) {
+        try dispatch.run(order: order, shouldStop: { StopRequest.isPending }, onPoll: onPoll, body: body)
+      }
       guard ending == .complete else {
         stopRequested = true
         // A repeated step has moved the windows already.
@@ -91,10 +93,8 @@ public final class GradientEngine {
         return .stopped
       }
       if StopRequest.isPending { sum.addControl(1, 1) }
-      if let world {
-        outcome = try sum.reduce(over: world, onPoll: onPoll)
-      } else {
-        outcome = try sum.reduceAlone()
+      outcome = try stages.measure(.reduction) {
+        try world.map { try sum.reduce(over: $0, onPoll: onPoll) } ?? sum.reduceAlone()
       }
     } while outcome == .again
     stopRequested = sum.control(1) > 0

@@ -60,6 +60,8 @@ public final class Trainer {
       identity: identity)
   }
 
+  /// Seconds of rank 0's main thread by stage.
+  public var stageSeconds: [StageClock.Stage: Double] { engine.stages.seconds }
   /// Steps done so far.
   public var step: Int { state.step }
   /// Step and value of the best evaluation.
@@ -80,12 +82,12 @@ public final class Trainer {
       guard let result = try update(plan) else { return try stop() }
       let speed = Double(plan.sourceTokenCount) / watch.seconds
       progress.update(step: state.step, loss: result.loss, tokensPerSecond: speed)
-      try recordDigests(loss: result.loss)
+      try engine.stages.measure(.digests) { try recordDigests(loss: result.loss) }
       if state.step % configuration.logEvery == 0 || state.step == configuration.totalSteps {
-        log(result, tokensPerSecond: speed)
+        engine.stages.measure(.saving) { log(result, tokensPerSecond: speed) }
       }
       if isDue(configuration.evalEvery), try !evaluate() { return try stop() }
-      if isDue(configuration.saveEvery) { try save() }
+      if isDue(configuration.saveEvery) { try engine.stages.measure(.saving) { try save() } }
       if engine.stopRequested { return try stop() }
     }
     return .finished
@@ -125,11 +127,14 @@ public final class Trainer {
       state.step += 1
       return StepResult(loss: .nan, norm: .nan, rate: rate, isSkipped: true)
     case .done(let lossSum):
-      let norm = GradientClipping.globalNorm(engine.gradients)
-      if let limit = configuration.maxGradNorm { GradientClipping.clip(engine.gradients, maxNorm: limit, norm: norm) }
-      optimizer.update(
-        parameters: method.parameters.map(\.value), gradients: engine.gradients,
-        rates: method.parameters.map { _ in Float(rate) })
+      let norm = engine.stages.measure(.update) {
+        let norm = GradientClipping.globalNorm(engine.gradients)
+        if let limit = configuration.maxGradNorm { GradientClipping.clip(engine.gradients, maxNorm: limit, norm: norm) }
+        optimizer.update(
+          parameters: method.parameters.map(\.value), gradients: engine.gradients,
+          rates: method.parameters.map { _ in Float(rate) })
+        return norm
+      }
       state.step += 1
       state.scheduleStep += 1
       return StepResult(loss: lossSum / targets, norm: norm, rate: rate)
@@ -150,7 +155,7 @@ public final class Trainer {
   private func evaluate() throws -> Bool {
     guard let validation, state.evaluatedStep != state.step else { return true }
     PhaseBoard.enter("evaluating after step \(state.step)")
-    guard let report = try evaluation.evaluate(validation) else { return false }
+    guard let report = try engine.stages.measure(.evaluation, { try evaluation.evaluate(validation) }) else { return false }
     state.evaluatedStep = state.step
     var members: [String: JSON] = [
       "step": .integer(state.step), "eval_loss": .finite(report.loss), "eval_examples": .integer(report.exampleCount),

@@ -345,6 +345,9 @@ struct TrainRun {
       "trainable_parameters": .integer(tuned.trainableCount), "wall_seconds": .double((start.seconds * 10).rounded() / 10),
       "ranks": .integer(world.size), "threads_per_rank": .integer(place.workers.threadCount),
       "numeric_identity": .string(identity.text),
+      "stage_seconds": .object(
+        Dictionary(
+          uniqueKeysWithValues: trainer.stageSeconds.map { ($0.rawValue, .double(($1 * 1000).rounded() / 1000)) })),
     ]
     if let best = trainer.bestEvaluation {
       members["best_step"] = .integer(best.step)
