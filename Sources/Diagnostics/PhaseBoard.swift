@@ -39,10 +39,7 @@ public enum PhaseBoard {
 
   /// Runs `body` as `phase`, then goes back to the phase before.
   public static func during<Result>(_ phase: String, _ body: () throws -> Result) rethrows -> Result {
-    let before = slate.read().phase
-    slate.enter(phase)
-    defer { slate.enter(before) }
-    return try body()
+    try slate.during(phase, body)
   }
 
   /// A sign of progress: a file, a tensor, a few thousand tokenised examples. Leaves and collectives give
@@ -86,6 +83,13 @@ final class PhaseSlate: Sendable {
   func enter(_ phase: String) {
     self.phase.withLock { $0 = phase }
     tick()
+  }
+
+  func during<Result>(_ phase: String, _ body: () throws -> Result) rethrows -> Result {
+    let before = read().phase
+    enter(phase)
+    defer { enter(before) }
+    return try body()
   }
 
   func tick() { progress.wrappingAdd(1, ordering: .relaxed) }

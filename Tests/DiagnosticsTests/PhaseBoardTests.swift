@@ -45,13 +45,14 @@ struct PhaseBoardTests {
 
   @Test func phaseOfABodyEndsWithIt() {
     struct Failure: Error {}
-    PhaseBoard.enter("step 3")
+    let slate = PhaseSlate()
+    slate.enter("step 3")
     #expect(throws: Failure.self) {
-      try PhaseBoard.during("saving") {
-        #expect(PhaseBoard.read().phase == "saving")
+      try slate.during("saving") {
+        #expect(slate.read().phase == "saving")
         throw Failure()
       }
     }
-    #expect(PhaseBoard.read().phase == "step 3")
+    #expect(slate.read().phase == "step 3")
   }
 }
