@@ -41,29 +41,22 @@ prepare
 flags+=(--method "$method" --keep-checkpoints 2)
 RANDOM=$seed
 
-# Where in its life a run was when it was killed, from what it left behind.
+# Where in its life the attempt was when it was killed, from what it said ($2: the step it began at, if it came that far)
+# and left behind.
 phase_of() {
   local output=$1 step
   step=$(last_step "$output")
-  if ((step < began_at + 1 && step < total_steps)) && ! grep -q '"loss"' <(recorded_since_start "$output"); then
+  if [[ -z $2 ]]; then
     echo "start-up"
   elif [[ -n $(find "$output/checkpoints" -maxdepth 1 -name '.step-*.partial-*' 2>/dev/null) ]]; then
     echo "saving"
-  elif ((step % 4 == 0)) && ! grep -q "\"eval_loss\".*\"step\":$step\b" "$output/metrics.jsonl" 2>/dev/null; then
+  elif ((step > 0 && step % 4 == 0)) && ! grep -q "\"eval_loss\".*\"step\":$step\b" "$output/metrics.jsonl"; then
     echo "evaluation"
   elif ((step == total_steps)); then
     echo "end"
   else
     echo "step"
   fi
-}
-
-# The metrics this attempt has added: those after the step it began at.
-recorded_since_start() {
-  local line
-  while read -r line; do
-    if [[ $line =~ \"step\":([0-9]+) ]] && ((BASH_REMATCH[1] > began_at)); then echo "$line"; fi
-  done < <(cat "$1/metrics.jsonl" 2>/dev/null)
 }
 
 # One attempt on $2 ranks that is killed $3 milliseconds after its start, or with $4 = 1 after its loading. Sets `killed`
@@ -131,7 +124,7 @@ wrong=0 kills=0 most_lost=0 too_late=0 unexpected=0 slowest=0
 declare -A hits=()
 for ((run = 1; run <= runs; run++)); do
   output=$work/run-$run
-  wanted=$((1 + RANDOM % max_kills)) story="" reached=0 began_at=0 tries=0 again=0
+  wanted=$((1 + RANDOM % max_kills)) story="" reached=0 tries=0 again=0
   while true; do
     tries=$((tries + 1))
     ranks=$((1 + RANDOM % 3))
@@ -152,7 +145,7 @@ for ((run = 1; run <= runs; run++)); do
         if ((lost > most_lost)); then most_lost=$lost; fi
         if ((lost > 1)); then wrong=$((wrong + 1)); fi
       fi
-      began_at=$began reached=$began
+      reached=$began
     elif ((tries > 1)); then
       story+=" (-)"
     fi
@@ -160,7 +153,7 @@ for ((run = 1; run <= runs; run++)); do
     if ((step > reached)); then reached=$step; fi
     if [[ -z $killed ]] && ((code == 0 && tries == 1 && again < 20)); then
       # Done before its moment came, as the machine is less busy now: once more, with earlier moments.
-      again=$((again + 1)) tries=0 reached=0 began_at=0 duration=$((loading + (duration - loading) * 9 / 10))
+      again=$((again + 1)) tries=0 reached=0 duration=$((loading + (duration - loading) * 9 / 10))
       rm -rf "$output" "$output.log"
       continue
     fi
@@ -173,7 +166,7 @@ for ((run = 1; run <= runs; run++)); do
       break
     fi
     kills=$((kills + 1))
-    phase=$(phase_of "$output")
+    phase=$(phase_of "$output" "$began")
     hits[$phase]=$((${hits[$phase]:-0} + 1))
     story+="  $killed/$ranks @ $(seconds "$moment") in $phase after step $step"
     if ((left_after > slowest)); then slowest=$left_after; fi
