@@ -79,25 +79,30 @@ let package = Package(
       ], swiftSettings: strict),
     .executableTarget(
       name: "mpi-selftest", dependencies: ["Collectives", "Diagnostics"], swiftSettings: strict),
-    // Tests: one target for each target that has something to test.
+    // Tests: one target for each target that has something to test; TestSupport starts programs for them.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels"]),
-    .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "mpi-selftest"]),
+    .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "mpi-selftest", "TestSupport"]),
     .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
     .testTarget(name: "AutogradTests", dependencies: ["Autograd", "TensorCore"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TensorCore"]),
     .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tokenization"]),
     .testTarget(
-      name: "ModelsTests", dependencies: ["Models", "NN", "Autograd", "TensorCore", "Checkpoints"]),
+      name: "ModelsTests",
+      dependencies: ["Models", "PEFTMethods", "NN", "Autograd", "TensorCore", "Checkpoints"]),
     .testTarget(
       name: "PEFTMethodsTests",
       dependencies: ["PEFTMethods", "Models", "NN", "Autograd", "TensorCore", "Checkpoints"]),
     .testTarget(
-      name: "TrainingTests", dependencies: ["Training", "TensorCore", "Checkpoints", "NN"]),
+      name: "TrainingTests",
+      dependencies: [
+        "Training", "Models", "PEFTMethods", "Tasks", "Tokenization", "NN", "Autograd", "TensorCore", "Checkpoints",
+      ]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance"]),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["peft-dist", "mpi-selftest", "Checkpoints", "TensorCore"]),
+      dependencies: ["peft-dist", "Checkpoints", "Models", "TensorCore", "TestSupport"]),
   ],
   cxxLanguageStandard: .cxx17
 )

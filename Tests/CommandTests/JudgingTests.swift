@@ -1,0 +1,161 @@
+import Checkpoints
+import Foundation
+import TestSupport
+import Testing
+
+/// `evaluate`, `generate`, `inspect`, `doctor`, and how every command answers for itself.
+@Suite struct JudgingTests {
+  @Test func evaluationWritesPredictionsAndDump() throws {
+    let tiny = try TinyRun()
+    let (predictions, dump) = (tiny.file("predictions.jsonl"), tiny.file("dump.safetensors"))
+    let files = ["--predictions", predictions.path, "--dump", dump.path]
+    let run = try tiny.run(tiny.evaluation(files), ranks: 2)
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let report = try JSONObject(line: run.output)
+    #expect(try report.int("examples") == TinyRun.testCount)
+    #expect(try report.double("eval_loss").isFinite)
+    for key in ["eval_accuracy", "eval_f1", "eval_no_label_share"] {
+      #expect(try (0...1).contains(report.double(key)), "\(key)")
+    }
+
+    let rows = try RunResults.lines(of: predictions).map { try JSONObject(line: $0) }
+    #expect(try rows.map { try $0.string("id") } == (1...TinyRun.testCount).map(String.init))
+    let words = ["negative", "positive"]
+    #expect(try rows.map { try $0.string("target") } == (0..<TinyRun.testCount).map { words[$0 % 2] })
+    let correct = try rows.filter { try $0.bool("correct") }
+    #expect(try correct.allSatisfy { try $0.string("prediction") == $0.string("target") })
+    #expect(try report.double("eval_accuracy") == Double(correct.count) / Double(rows.count))
+
+    let file = try SafetensorsFile(dump)
+    #expect(file.names == ["attention_mask", "input_ids", "labels", "logits"])
+    let (ids, mask) = (try file.integers("input_ids"), try file.integers("attention_mask"))
+    let shape = try #require(file.info("input_ids")?.shape)
+    #expect(shape.count == 2 && shape[0] == TinyRun.testCount && shape[1] <= 48)
+    #expect(file.info("attention_mask")?.shape == shape)
+    for row in 0..<shape[0] {
+      let range = row * shape[1]..<(row + 1) * shape[1]
+      let length = mask[range].count { $0 == 1 }
+      #expect(Array(mask[range]) == (0..<shape[1]).map { $0 < length ? 1 : 0 }, "padding is on the right")
+      #expect(ids[range.lowerBound + length - 1] == 1, "a source ends with </s>")
+      #expect(ids[range].dropFirst(length).allSatisfy { $0 == 0 })
+      #expect(ids[range].prefix(length).allSatisfy { (1..<1100).contains($0) })
+    }
+    let labels = try #require(file.info("labels")?.shape)
+    #expect(labels[0] == TinyRun.testCount && labels[1] <= 12)
+    #expect(file.info("logits")?.shape == labels + [1128])
+    let logits = try file.tensor("logits").values
+    let targets = try file.integers("labels")
+    for (place, target) in targets.enumerated() {
+      let row = logits[place * 1128..<(place + 1) * 1128]
+      #expect(target == -100 ? row.allSatisfy { $0 == 0 } : row.contains { $0 != 0 })
+    }
+    #expect(targets.count { $0 == 1 } == TinyRun.testCount, "every target ends with </s>")
+  }
+
+  @Test func limitAndSplitChooseTheExamples() throws {
+    let tiny = try TinyRun()
+    let run = try tiny.run(tiny.evaluation(["--split", "train", "--eval-limit", "7"]))
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(try JSONObject(line: run.output).int("examples") == 7)
+  }
+
+  @Test func generationAnswersEachLine() throws {
+    let tiny = try TinyRun()
+    let texts = ["the film was great", "", "the plot was dull and the ending weak", "a"]
+    let arguments = [
+      "generate", "--model", tiny.model.path, "--max-new-tokens", "5", "--threads-per-rank", "2",
+    ]
+    let piped = try tiny.run(arguments, input: texts.joined(separator: "\n") + "\n")
+    #expect(piped.exitCode == 0, "\(piped.errors)")
+    #expect(piped.lines.count == texts.count)
+    #expect(piped.lines.contains { !$0.isEmpty })
+    let file = tiny.file("texts.txt")
+    try Data(texts.joined(separator: "\n").utf8).write(to: file)
+    let read = try tiny.run(arguments + ["--input", file.path])
+    #expect(read.exitCode == 0 && read.output == piped.output, "\(read.errors)")
+    let alone = try tiny.run(arguments, input: texts[2])
+    #expect(alone.lines == [piped.lines[2]], "an answer depends on its own line only")
+    let none = try tiny.run(arguments)
+    #expect(none.exitCode == 0 && none.output.isEmpty)
+  }
+
+  @Test func inspectionTellsWhatIsThere() throws {
+    let tiny = try TinyRun()
+    let run = try tiny.run(tiny.training(to: "run", ["--steps", "2", "--method", "lora"]))
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let expectations = [
+      ("model", ["type t5", "shared.weight [1128, 32]"]), ("run", ["newest usable: step 2", "method: lora"]),
+      ("run/adapter", ["peft_type: \"LORA\"", "SelfAttention.q.lora_A.weight F32 [8, 32]"]),
+      ("model/model.safetensors", ["shared.weight F32 [1128, 32]"]),
+      ("run/checkpoints/step-000002", ["\"step\": 2", "optimizer/exp_avg/0"]),
+    ]
+    for (path, parts) in expectations {
+      let shown = try tiny.run(["inspect", tiny.file(path).path])
+      #expect(shown.exitCode == 0, "\(shown.errors)")
+      for part in parts { #expect(shown.output.contains(part), "\(path): \(shown.output)") }
+    }
+    for path in ["nix", "data"] {
+      let shown = try tiny.run(["inspect", tiny.file(path).path])
+      #expect(shown.exitCode == 1)
+      shown.expectOneError(containing: [tiny.file(path).path])
+    }
+  }
+
+  @Test func doctorEndsInAVerdict() throws {
+    let tiny = try TinyRun()
+    let run = try tiny.run(["doctor", "--output", tiny.folder.path], ranks: 2)
+    #expect(
+      run.lines.contains { $0.hasPrefix("rank 0 of 2") } && run.lines.contains { $0.hasPrefix("rank 1 of 2") }
+    )
+    let verdict = try #require(run.lines.last)
+    // Whether this machine is well is its own affair; verdict and exit code must agree.
+    #expect(run.exitCode == (verdict == "all well" ? 0 : 1), "\(run.output)\(run.errors)")
+    let elsewhere = try tiny.run(["doctor", "--output", tiny.file("nix").path])
+    #expect(elsewhere.exitCode == 1)
+    #expect(elsewhere.output.contains("cannot write to \(tiny.file("nix").path)"), "\(elsewhere.output)")
+  }
+
+  // MARK: Usage
+
+  private static let commands = [
+    "train", "evaluate", "generate", "inspect", "conformance", "doctor", "bench", "diff", "verify",
+  ]
+
+  @Test func everyCommandHasHelp() throws {
+    let tiny = try TinyRun()
+    let top = try tiny.run(["--help"])
+    #expect(top.exitCode == 0)
+    let version = try tiny.run(["--version"])
+    #expect(version.exitCode == 0 && version.lines.count == 1)
+    for command in Self.commands {
+      #expect(top.output.contains("  \(command) "), "\(command) is not listed")
+      let help = try tiny.run([command, "--help"])
+      #expect(help.exitCode == 0 && help.output.contains("USAGE: peft-dist \(command)"), "\(help.output)")
+    }
+    let together = try tiny.run(["train", "--help"], ranks: 2)
+    #expect(together.exitCode == 0)
+    #expect(together.output.components(separatedBy: "USAGE:").count == 2, "help is printed once")
+  }
+
+  @Test(arguments: [
+    (["nonsense"], "nonsense"), (["train"], "--output"),
+    (
+      ["train", "--model", "m", "--data-dir", "d", "--output", "o", "--learningrate", "1"],
+      "Unknown option '--learningrate'"
+    ),
+    (["inspect"], "path"), (["evaluate", "--model", "m"], "--data-dir or --eval-file"),
+    (["evaluate", "--model", "m", "--data-dir", "d", "--split", "dev"], "--split dev"),
+    (["generate", "--model", "m", "--max-new-tokens", "0"], "--max-new-tokens 0"),
+  ])
+  func usageErrorsExitWith2(arguments: [String], part: String) throws {
+    let run = try MPIRun("peft-dist", ranks: nil, arguments: arguments)
+    #expect(run.exitCode == 2 && run.output.isEmpty, "\(run.output)")
+    run.expectOneError(containing: [part])
+  }
+
+  @Test func usageErrorOfAJobIsToldOnce() throws {
+    let run = try MPIRun("peft-dist", ranks: 3, arguments: ["train", "--model", "m"])
+    #expect(run.exitCode == 2, "\(run.errors)")
+    run.expectOneError(containing: ["Missing expected argument '--output <dir>'"])
+  }
+}

@@ -1,0 +1,139 @@
+import Checkpoints
+import Foundation
+import TestSupport
+import Testing
+
+/// What a run writes, and what it leaves alone.
+@Suite struct OutputTests {
+  @Test(arguments: ["full", "lora"])
+  func nothingIsWrittenToModelAndData(method: String) throws {
+    let tiny = try TinyRun()
+    let (model, data) = (try FolderContent(tiny.model), try FolderContent(tiny.data))
+    #expect(model.files.count == 4 && data.files.count == 2)
+    let run = try tiny.run(tiny.training(to: "run", ["--method", method]), ranks: 2)
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(try FolderContent(tiny.model) == model)
+    #expect(try FolderContent(tiny.data) == data)
+    #expect(
+      Set(try FileManager.default.contentsOfDirectory(atPath: tiny.folder.path)) == [
+        "model", "data", "cache", "run",
+      ])
+  }
+
+  @Test func outputHoldsWhatIsPromised() throws {
+    let tiny = try TinyRun()
+    let run = try tiny.run(tiny.training(to: "run", ["--keep-checkpoints", "1"]))
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let names = Set(try FolderContent(tiny.file("run")).files.keys)
+    let promised: Set = [
+      "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "metrics.jsonl", "summary.json",
+      "run.yaml",
+      "checkpoints/step-000016/tensors.safetensors", "checkpoints/step-000016/manifest.json",
+    ]
+    #expect(names.isSuperset(of: promised), "\(names)")
+    #expect(names.filter { $0.hasPrefix("checkpoints/") && !$0.contains("000016") }.isEmpty, "\(names)")
+    let lines = try RunResults.lines(of: tiny.file("run/metrics.jsonl")).map { try JSONObject(line: $0) }
+    let steps = lines.filter { $0["loss"] != nil }
+    #expect(try steps.map { try $0.int("step") } == Array(1...16))
+    for line in steps {
+      for key in ["epoch", "loss", "learning_rate", "grad_norm", "loss_scale", "source_tokens_per_second"] {
+        #expect(try line.double(key).isFinite, "\(key)")
+      }
+    }
+    let evaluations = lines.filter { $0["eval_loss"] != nil }
+    #expect(try evaluations.map { try $0.int("step") } == [8, 16])
+    #expect(try evaluations.allSatisfy { (0...1).contains(try $0.double("eval_accuracy")) })
+    #expect(
+      run.output.contains("sha256  \(try sha256(of: tiny.file("run/adapter/adapter_model.safetensors")))"))
+    let summary = try JSONObject(file: tiny.file("run/summary.json"))
+    for key in ["adapter_sha256", "numeric_identity"] { #expect(try summary.string(key).isEmpty == false) }
+    for key in ["ranks", "threads_per_rank"] { #expect(try summary.int(key) == 1) }
+    #expect(try summary.double("wall_seconds") > 0)
+  }
+
+  @Test func runConfigurationIsReadBackAndFlagsWin() throws {
+    let tiny = try TinyRun()
+    let first = try tiny.run(
+      tiny.training(
+        to: "first", ["--method", "lora", "--target-modules", "q,wi", "--seed", "7", "--lowercase"]))
+    #expect(first.exitCode == 0, "\(first.errors)")
+    let config = tiny.file("first/run.yaml").path
+    let again = try tiny.run(["train", "--config", config, "--output", tiny.file("again").path], ranks: 2)
+    #expect(again.exitCode == 0, "\(again.errors)")
+    #expect(try RunResults(tiny.file("first")) == RunResults(tiny.file("again")))
+    #expect(try Self.settings(tiny.file("first")) == Self.settings(tiny.file("again")))
+
+    let other = try tiny.run(
+      ["train", "--seed", "8", "--config=\(config)", "--output", tiny.file("other").path])
+    #expect(other.exitCode == 0, "\(other.errors)")
+    #expect(try RunResults(tiny.file("other")).weights != RunResults(tiny.file("first")).weights)
+    #expect(try Self.settings(tiny.file("other")).contains("seed: 8"))
+    let typed = try tiny.run(
+      tiny.training(
+        to: "typed", ["--method", "lora", "--target-modules", "q,wi", "--seed", "8", "--lowercase"]))
+    #expect(typed.exitCode == 0, "\(typed.errors)")
+    #expect(try RunResults(tiny.file("other")).weights == RunResults(tiny.file("typed")).weights)
+  }
+
+  private static func settings(_ output: URL) throws -> [String] {
+    RunResults.lines(of: output.appending(path: "run.yaml"))
+  }
+
+  @Test func configurationSaysWhatTheCommandLineCan() throws {
+    let tiny = try TinyRun()
+    let config = tiny.file("flags.yaml")
+    try Data(
+      """
+      method: lora
+      target_modules: [q, v]
+      lora-alpha-pattern: {SelfAttention.q: 4}
+      lowercase: yes
+      strip_html: false
+      eval_file: null
+      steps: 2
+      prompt_init_text: ~
+      """.utf8
+    ).write(to: config)
+    let run = try tiny.run(tiny.training(to: "run", ["--config", config.path]))
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let settings = try Self.settings(tiny.file("run"))
+    for line in [
+      "target_modules: q,v", "lora_alpha_pattern: SelfAttention.q=4", "lowercase: true", "strip_html: false",
+      "steps: 2",
+    ] {
+      #expect(settings.contains(line), "\(settings)")
+    }
+  }
+
+  @Test(arguments: [
+    ("learning_rat: 1", ["line 1", "'learning_rat' is not the name of a flag"]),
+    ("seed: 1\nlowercas: false", ["line 2", "'lowercas'"]),
+    ("lowercase: maybe", ["line 1", "lowercase", "true or false"]),
+    ("- seed", ["name: value"]),
+    ("seed: [1", ["2:1"]),
+    ("seed: 1\nseed: 2", ["seed"]),
+  ])
+  func wrongConfigurationIsNamed(yaml: String, parts: [String]) throws {
+    let tiny = try TinyRun()
+    let config = tiny.file("flags.yaml")
+    try Data(yaml.utf8).write(to: config)
+    let run = try tiny.run(tiny.training(to: "run", ["--config", config.path]))
+    #expect(run.exitCode == 1)
+    run.expectOneError(containing: [config.path] + parts)
+    #expect(!FileManager.default.fileExists(atPath: tiny.file("run").path))
+  }
+
+  @Test func configurationOfWrongValuesIsAUsageError() throws {
+    let tiny = try TinyRun()
+    let config = tiny.file("flags.yaml")
+    try Data("learning_rate: fast".utf8).write(to: config)
+    let run = try tiny.run(tiny.training(to: "run", ["--config", config.path]))
+    #expect(run.exitCode == 2)
+    run.expectOneError(containing: ["'fast' is invalid for '--learning-rate", config.path])
+    for missing in [tiny.file("nix.yaml").path, tiny.folder.path] {
+      let run = try tiny.run(tiny.training(to: "run", ["--config", missing]))
+      #expect(run.exitCode == 1)
+      run.expectOneError(containing: ["cannot read configuration \(missing)"])
+    }
+  }
+}

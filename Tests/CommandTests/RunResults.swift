@@ -1,0 +1,72 @@
+import Checkpoints
+import Foundation
+import Testing
+
+/// What a training run left behind, without what differs from one run to the next by its nature: times and
+/// the layout.
+struct RunResults: Equatable {
+  /// Bytes of the trained weights.
+  let weights: Data
+  /// Lines of `metrics.jsonl` without timing.
+  let metrics: [String]
+  /// `summary.json` without times, ranks and threads.
+  let summary: String
+
+  init(_ output: URL) throws {
+    let names = ["adapter_model.safetensors", "model.safetensors"]
+    let files = names.map { output.appending(path: "adapter/\($0)") }
+    let file = try #require(files.first { FileManager.default.fileExists(atPath: $0.path) })
+    weights = try Data(contentsOf: file)
+    metrics = try Self.lines(of: output.appending(path: "metrics.jsonl")).map { line in
+      Self.withoutTiming(try JSONObject(line: line))
+    }
+    let summary = try JSONObject(file: output.appending(path: "summary.json"))
+    #expect(try summary.string("adapter_sha256") == sha256(of: file))
+    self.summary = Self.withoutTiming(summary)
+  }
+
+  /// Lines of a text file; none if it is not there.
+  static func lines(of file: URL) -> [String] {
+    let text = (try? String(contentsOf: file, encoding: .utf8)) ?? ""
+    return text.split(separator: "\n").map(String.init)
+  }
+
+  /// The members that do not depend on how fast, or on what layout, the run was.
+  private static func withoutTiming(_ object: JSONObject) -> String {
+    let members = object.members.filter {
+      !$0.key.contains("second") && !["ranks", "threads_per_rank"].contains($0.key)
+    }
+    return JSON.object(members).encoded(.compact)
+  }
+}
+
+extension JSONObject {
+  /// One line of JSON.
+  init(line: String) throws {
+    guard case .object(let members) = try JSON.decode(Array(line.utf8), origin: "line") else {
+      throw CheckpointError.wrongKind(path: "line", expected: "an object", found: line)
+    }
+    self.init(members, origin: "line")
+  }
+}
+
+/// Everything below a folder: path, bytes and time of change of each file.
+struct FolderContent: Equatable {
+  let files: [String: Stamp]
+
+  struct Stamp: Equatable {
+    let bytes: Data
+    let changed: Date?
+  }
+
+  init(_ folder: URL) throws {
+    var files: [String: Stamp] = [:]
+    for case let path as String in FileManager.default.enumerator(atPath: folder.path) ?? .init() {
+      let url = folder.appending(path: path)
+      let attributes = try FileManager.default.attributesOfItem(atPath: url.path)
+      guard attributes[.type] as? FileAttributeType == .typeRegular else { continue }
+      files[path] = Stamp(bytes: try Data(contentsOf: url), changed: attributes[.modificationDate] as? Date)
+    }
+    self.files = files
+  }
+}
