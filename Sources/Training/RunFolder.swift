@@ -7,7 +7,8 @@ import NN
 public final class RunFolder {
   public let url: URL
   public let checkpoints: CheckpointStore
-  private let lock: RunFolderLock
+  /// Held until the run is finished; a finished one is only looked at.
+  private let lock: RunFolderLock?
   private var metrics: LineLog?
   private var digests: LineLog?
   private var background: CheckpointWriter?
@@ -28,7 +29,8 @@ public final class RunFolder {
         throw TrainingError.runExists(folder: url.path)
       }
     }
-    lock = try RunFolderLock(url)
+    let isFinished = FileManager.default.fileExists(atPath: url.appendingPathComponent(Self.summaryName).path)
+    lock = isFinished ? nil : try RunFolderLock(url)
     checkpoints = CheckpointStore(runFolder: url)
   }
 
