@@ -56,7 +56,7 @@ missing_packages() {
     return 0
   fi
   for name in "${packages[@]}"; do
-    dpkg -s "$name" 2>/dev/null | grep -q '^Status: install ok installed$' || echo "$name"
+    [[ $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null) == "install ok installed" ]] || echo "$name"
   done
 }
 
@@ -144,7 +144,7 @@ look_at_machine() {
 # Sets `mpirun` to Open MPI's.
 find_mpirun() {
   for mpirun in mpirun mpirun.openmpi; do
-    if "$mpirun" --version 2>/dev/null | grep -q 'Open MPI'; then return; fi
+    if [[ $("$mpirun" --version 2>/dev/null) == *"Open MPI"* ]]; then return; fi
   done
   die "no Open MPI mpirun on PATH: install openmpi-bin (found: $(command -v mpirun || echo none))"
 }

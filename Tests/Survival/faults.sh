@@ -80,7 +80,7 @@ expect_end() {
   ((took <= $2 * 1000)) || wrong "it took longer than $2 s"
 }
 expect_text() {
-  tail -n +"${2:-1}" "$output.log" | grep -qiE -- "$1" || wrong "nothing in the output matches '$1'"
+  grep -qiE -- "$1" <(tail -n +"${2:-1}" "$output.log") || wrong "nothing in the output matches '$1'"
 }
 # No process of the run is left.
 expect_nobody() {

@@ -146,4 +146,4 @@ wait_for_step() {
 milliseconds() { echo $((${EPOCHREALTIME/[.,]/} / 1000)); }
 
 # Whether `peft-dist train` knows the option $1.
-train_knows() { "$program" train --help 2>/dev/null | grep -q -- "$1"; }
+train_knows() { [[ $("$program" train --help 2>/dev/null) == *"$1"* ]]; }
