@@ -121,6 +121,15 @@ public func multiply(
   _ a: Matrix, _ b: Matrix, into c: Matrix, m: Int, n: Int, k: Int, alpha: Float = 1, beta: Float = 0
 ) {
   guard m > 0, n > 0 else { return }
+  // Few rows against a large matrix: reading it once beats packing it first.
+  if m <= 8, !a.transposed, n * k >= 16_384 {
+    if b.transposed {
+      k_narrow_transposed(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
+    } else {
+      k_narrow_plain(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
+    }
+    return
+  }
   let (m, n, k) = (Int32(m), Int32(n), Int32(k))
   let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
   switch MatrixBackend.active {

@@ -14,6 +14,7 @@
 #include "elementwise.h"
 #include "fixed_point.h"
 #include "loss.h"
+#include "narrow_product.h"
 #include "norm.h"
 #include "optimizer.h"
 #include "random.h"

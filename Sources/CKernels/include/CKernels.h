@@ -90,6 +90,15 @@ void k_row_dots(const float *a, const float *b, float *delta, long rows, long wi
 // dbias[j - i] += dz[i, j]; dbias points at the entry for offset 0.
 void k_bias_gradient(const float *dz, long rows, long columns, long ld, long first_row, float *dbias);
 
+// ---------------------------------------------------------------------------------------------- narrow products
+// For m <= 8 rows, where a general product would spend its time packing w; w is read once, in order.
+// y [m, n] = alpha x [m, k] w^T + beta y, w [n, k]; rows ldx, ldw, ldy apart. Nothing is done for m > 8.
+void k_narrow_transposed(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n,
+                         long k, float alpha, float beta);
+// y [m, k] = alpha x [m, n] w + beta y, w [n, k].
+void k_narrow_plain(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n,
+                    float alpha, float beta);
+
 // ---------------------------------------------------------------------------------------------- loss
 // Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored. Returns the
 // sum of -log softmax(logits)[label] in double, rows ascending. If gradient_scale is not 0, logits become
@@ -138,6 +147,8 @@ void k_float_to_fp16(const float *x, uint16_t *y, long count);
 // ---------------------------------------------------------------------------------------------- references
 // Plain scalar twins, in double where rounding is the question, to hold the kernels against in tests.
 double reference_activation(activation_kind kind, double x);
+void reference_narrow_transposed(const float *x, long ldx, const float *w, long ldw, double *y, long ldy, long m,
+                                 long n, long k);
 void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width,
                         double epsilon);
 // p [rows, columns] without gaps, whatever ld.

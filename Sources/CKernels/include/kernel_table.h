@@ -52,6 +52,14 @@
   X(double, cross_entropy, \
     (float *logits, const int32_t *labels, long rows, long columns, float gradient_scale), \
     (logits, labels, rows, columns, gradient_scale)) \
+  X(void, narrow_transposed, \
+    (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k, \
+     float alpha, float beta), \
+    (x, ldx, w, ldw, y, ldy, m, n, k, alpha, beta)) \
+  X(void, narrow_plain, \
+    (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n, \
+     float alpha, float beta), \
+    (x, ldx, w, ldw, y, ldy, m, k, n, alpha, beta)) \
   X(long, argmax, (const float *x, long count), (x, count)) \
   X(void, philox, (const uint32_t counter[4], uint64_t key, uint32_t out[4]), (counter, key, out)) \
   X(void, dropout, \

@@ -1,0 +1,89 @@
+// Products of a few rows (at most 8) with a large matrix that is read once, from memory: decoder steps, output heads.
+// A general product packs the matrix first, which costs more than the product itself when there are few rows.
+// x [m, k], w [n, k], y [m, n], rows ldx, ldw, ldy apart; unaligned, no overlap.
+
+#if KERNEL_REFERENCES
+void reference_narrow_transposed(const float *x, long ldx, const float *w, long ldw, double *y, long ldy, long m,
+                                 long n, long k) {
+  for (long r = 0; r < m; r++)
+    for (long j = 0; j < n; j++) {
+      double sum = 0;
+      for (long c = 0; c < k; c++) sum += (double)x[r * ldx + c] * w[j * ldw + c];
+      y[r * ldy + j] = sum;
+    }
+}
+#endif
+
+// `m` and `columns` are constants where this is inlined, so that the sums stay in registers.
+INLINE void narrow_columns(const long m, const long columns, const float *x, long ldx, const float *w, long ldw,
+                           float *y, long ldy, long k, float alpha, float beta) {
+  f32x16 sums[8][2];
+  for (long r = 0; r < m; r++)
+    for (long j = 0; j < columns; j++) sums[r][j] = 0.0f;
+  FOR_VECTORS(
+      k, f32x16 weights[2]; for (long j = 0; j < columns; j++) weights[j] = load(w + j * ldw + i, n);
+      for (long r = 0; r < m; r++) {
+        const f32x16 v = load(x + r * ldx + i, n);
+        for (long j = 0; j < columns; j++) sums[r][j] += v * weights[j];
+      });
+  for (long r = 0; r < m; r++)
+    for (long j = 0; j < columns; j++) {
+      const float product = alpha * sum_lanes(sums[r][j]);
+      y[r * ldy + j] = beta == 0 ? product : product + beta * y[r * ldy + j];
+    }
+}
+
+INLINE void narrow_transposed_rows(const long m, const float *x, long ldx, const float *w, long ldw, float *y,
+                                   long ldy, long n, long k, float alpha, float beta) {
+  long j = 0;
+  for (; j + 2 <= n; j += 2) narrow_columns(m, 2, x, ldx, w + j * ldw, ldw, y + j, ldy, k, alpha, beta);
+  if (j < n) narrow_columns(m, 1, x, ldx, w + j * ldw, ldw, y + j, ldy, k, alpha, beta);
+}
+
+// y = alpha x w^T + beta y.
+KERNEL(void, narrow_transposed)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m,
+                                long n, long k, float alpha, float beta) {
+  switch (m) {
+    case 1: narrow_transposed_rows(1, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 2: narrow_transposed_rows(2, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 3: narrow_transposed_rows(3, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 4: narrow_transposed_rows(4, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 5: narrow_transposed_rows(5, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 6: narrow_transposed_rows(6, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 7: narrow_transposed_rows(7, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    case 8: narrow_transposed_rows(8, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+    default: break;
+  }
+}
+
+// x [m, n], w [n, k], y [m, k]: y = alpha x w + beta y. Four rows of w at a time are added to y.
+KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k,
+                           long n, float alpha, float beta) {
+  for (long r = 0; r < m; r++) {
+    float *yr = y + r * ldy;
+    FOR_VECTORS(k, const f32x16 old = beta == 0 ? (f32x16)0.0f : load(yr + i, n) * beta; store(yr + i, old, n));
+  }
+  long j = 0;
+  for (; j + 4 <= n; j += 4) {
+    const float *w0 = w + j * ldw, *w1 = w0 + ldw, *w2 = w1 + ldw, *w3 = w2 + ldw;
+    FOR_VECTORS(
+        k, const f32x16 v0 = load(w0 + i, n); const f32x16 v1 = load(w1 + i, n); const f32x16 v2 = load(w2 + i, n);
+        const f32x16 v3 = load(w3 + i, n); for (long r = 0; r < m; r++) {
+          const float *xr = x + r * ldx + j;
+          f32x16 sum = load(y + r * ldy + i, n);
+          sum += v0 * (alpha * xr[0]);
+          sum += v1 * (alpha * xr[1]);
+          sum += v2 * (alpha * xr[2]);
+          sum += v3 * (alpha * xr[3]);
+          store(y + r * ldy + i, sum, n);
+        });
+  }
+  for (; j < n; j++) {
+    const float *wj = w + j * ldw;
+    FOR_VECTORS(
+        k, const f32x16 v = load(wj + i, n); for (long r = 0; r < m; r++) {
+          const f32x16 sum = load(y + r * ldy + i, n) + v * (alpha * x[r * ldx + j]);
+          store(y + r * ldy + i, sum, n);
+        });
+  }
+}
