@@ -60,3 +60,12 @@ func moments(_ values: [Float]) -> (mean: Double, deviation: Double) {
   let squares = values.reduce(0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
   return (mean, (squares / Double(values.count)).squareRoot())
 }
+
+/// The largest absolute difference; infinite where the lengths differ or a value is NaN.
+func largestDifference(_ a: [Float], _ b: [Float]) -> Float {
+  guard a.count == b.count else { return .infinity }
+  return zip(a, b).reduce(0) { result, pair in
+    let difference = abs(pair.0 - pair.1)
+    return difference.isNaN ? .infinity : max(result, difference)
+  }
+}

@@ -59,10 +59,11 @@ import Testing
   func theStartIsTheBaseModel(name: String) throws {
     let (method, model) = try lora(name) { $0.targetModules = .allLinear }
     let base = model.logits(FrozenBase()).values
-    #expect(model.logits(method).values == base)
+    // Not bit for bit: a model may fold projections that no method adapts.
+    #expect(largestDifference(model.logits(method).values, base) <= 1e-5)
     let b = try #require(method.parameters.first { $0.name.hasSuffix("lora_B.weight") })
     b.value.fill(0.1)
-    #expect(model.logits(method).values != base)
+    #expect(largestDifference(model.logits(method).values, base) > 1e-2)
   }
 
   // MARK: Rank and scaling of a projection
@@ -140,10 +141,10 @@ import Testing
     #expect(head.hasSameBytes(as: model.description.wordEmbedding.value))
     #expect(head.pointer != model.description.wordEmbedding.value.pointer)
     let base = model.logits(FrozenBase()).values
-    #expect(model.logits(method).values == base)
+    #expect(largestDifference(model.logits(method).values, base) <= 1e-5)
     for index in 0..<head.count { head.pointer[index] *= 2 }
-    // Embeddings are the base's still, so the logits are exactly twice as large.
-    #expect(model.logits(method).values == base.map { 2 * $0 })
+    // Embeddings are the base's still, so the logits are twice as large.
+    #expect(largestDifference(model.logits(method).values, base.map { 2 * $0 }) <= 2e-5)
     #expect(model.logits(FrozenBase()).values == base)
   }
 
@@ -155,7 +156,7 @@ import Testing
     let base = model.logits(FrozenBase()).values
     let head = try method.tensor("\(Self.prefix)lm_head.weight")
     for index in 0..<head.count { head.pointer[index] *= 2 }
-    #expect(model.logits(method).values == base.map { 2 * $0 })
+    #expect(largestDifference(model.logits(method).values, base.map { 2 * $0 }) <= 2e-5)
   }
 
   @Test func savedModulesAreNotAdapted() throws {
