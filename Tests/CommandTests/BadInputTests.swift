@@ -11,6 +11,8 @@ import Testing
     let name: String
     var flags: [String] = []
     var ranks: Int? = 2
+    /// Whether training begins before the fault shows.
+    var begins = false
     let parts: [String]
     var spoil: @Sendable (TinyRun) throws -> Void = { _ in }
     var testDescription: String { name }
@@ -32,6 +34,8 @@ import Testing
     run.expectOneError(containing: spoiling.parts)
     #expect(run.output.isEmpty)
     #expect(!FileManager.default.fileExists(atPath: tiny.file("run/adapter").path))
+    let hasBegun = FileManager.default.fileExists(atPath: tiny.file("run/metrics.jsonl").path)
+    #expect(hasBegun == spoiling.begins, "training had begun: \(hasBegun)")
   }
 
   // MARK: Model
@@ -113,13 +117,13 @@ import Testing
       try $0.replace("\"d_model\": 32", by: "\"d_model\": \"wide\"", in: "model/config.json")
     },
     .init(
-      name: "not a number",
+      name: "not a number", begins: true,
       parts: ["step 1: ", "the base model is damaged, as encoder.final_layer_norm.weight is not finite"]
     ) {
       try $0.replaceWeights(["encoder.final_layer_norm.weight": [32]], with: .nan)
     },
     .init(
-      name: "overflow", flags: ["--method", "full", "--learning-rate", "1e30"],
+      name: "overflow", flags: ["--method", "full", "--learning-rate", "1e30"], begins: true,
       parts: ["step 2: ", "the training examples ", "Lower --learning-rate"]),
   ]
 
