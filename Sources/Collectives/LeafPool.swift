@@ -42,7 +42,9 @@ public final class LeafPool: Sendable {
 
   /// Starts a round of the items that `source` gives, and returns at once. The round before must have ended.
   @MainActor
-  func run(from source: any LeafSource, body: @escaping @Sendable (_ worker: Int, _ item: Int) throws -> Void) {
+  func run(
+    from source: any LeafSource, body: @escaping @Sendable (_ worker: Int, _ item: Int) throws -> Void
+  ) {
     precondition(board.isIdle, "a round of leaves was started before the last one had ended")
     board.post(Round(source: source, workers: threadCount, body: body))
   }
