@@ -64,8 +64,7 @@ extension CaseReplay {
     return middle + [course.rates, course.losses] + (try finalFindings())
   }
 
-  private func weightDecays(_ configuration: OptimizerConfiguration, _ options: JSONObject) throws -> [Float]
-  {
+  private func weightDecays(_ configuration: OptimizerConfiguration, _ options: JSONObject) throws -> [Float] {
     let exempt = try options.optionalStrings("no_weight_decay_if_name_contains") ?? []
     return method.parameters.map { parameter in
       exempt.contains { parameter.name.contains($0) } ? 0 : Float(configuration.weightDecay)

@@ -12,7 +12,10 @@ extension T5 {
     }
     for (stack, count) in [("encoder", config.layerCount), ("decoder", config.decoderLayerCount)] {
       shapes.append(
-        ("\(stack).block.0.layer.0.SelfAttention.relative_attention_bias.weight", [config.bucketCount, config.headCount]))
+        (
+          "\(stack).block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+          [config.bucketCount, config.headCount]
+        ))
       for index in 0..<count {
         let block = "\(stack).block.\(index)"
         attention("\(block).layer.0", "SelfAttention")

@@ -80,7 +80,8 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// Logits `[sum of label lengths, V]` in packed order.
   func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable
   /// The encoder run and an empty cache, ready for `step`.
-  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass) -> any DecodingState
+  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass)
+    -> any DecodingState
 }
 
 /// A batch being decoded with a key/value cache.

@@ -50,7 +50,9 @@ public struct LoRAConfiguration: Sendable {
       try config["target_modules"].map { try ModuleSelection($0, config: config) } ?? .names(model.defaultLoRATargets)
     usesRankStabilization = try config.optionalBool("use_rslora") ?? false
     let biasName = try config.optionalString("bias") ?? "none"
-    guard let bias = LoRABias(rawValue: biasName) else { throw config.error("bias", expected: "none, lora_only or all") }
+    guard let bias = LoRABias(rawValue: biasName) else {
+      throw config.error("bias", expected: "none, lora_only or all")
+    }
     self.bias = bias
     rankPattern = [:]
     for key in try config.optionalObject("rank_pattern")?.members.keys.sorted() ?? [] {

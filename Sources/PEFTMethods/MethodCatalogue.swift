@@ -27,7 +27,8 @@ public struct MethodEntry: Sendable {
   /// Learning rate that serves unless the user knows better (AdamW).
   public let defaultLearningRate: Double
   /// A fresh method on `model`, initialised from `seed`.
-  public let make: @Sendable (_ options: MethodOptions, _ model: any LanguageModel, _ seed: UInt64) throws -> any PEFTMethod
+  public let make:
+    @Sendable (_ options: MethodOptions, _ model: any LanguageModel, _ seed: UInt64) throws -> any PEFTMethod
   /// The method as an adapter folder holds it.
   public let read: @Sendable (_ folder: AdapterFolder, _ model: any LanguageModel) throws -> any PEFTMethod
 }

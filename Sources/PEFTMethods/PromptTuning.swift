@@ -107,7 +107,8 @@ public final class PromptTuning: PEFTMethod {
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
     let config: JSON = [
       "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "inference_mode": true,
-      "modules_to_save": nil, "num_attention_heads": .integer(model.headCount), "num_layers": .integer(model.layerCount),
+      "modules_to_save": nil, "num_attention_heads": .integer(model.headCount),
+      "num_layers": .integer(model.layerCount),
       "num_transformer_submodules": .integer(prompt.shape[0] / virtualTokenCount),
       "num_virtual_tokens": .integer(virtualTokenCount), "peft_type": "PROMPT_TUNING",
       "prompt_tuning_init": .string(initialization.peftName), "prompt_tuning_init_state_dict_path": nil,

@@ -64,7 +64,8 @@ public struct IMDbTask: TextTask {
     for (label, subfolder) in ["neg", "pos"].enumerated() {
       let url = folder.appendingPathComponent(subfolder)
       guard DataFolder.isDirectory(url) else {
-        throw DataError.missing(folder, expected: "there is no folder \(subfolder); expected a JSONL file, or a folder with pos and neg")
+        throw DataError.missing(
+          folder, expected: "there is no folder \(subfolder); expected a JSONL file, or a folder with pos and neg")
       }
       files += try DataFolder.names(in: url, suffix: ".txt").map { ($0, label) }
     }

@@ -30,7 +30,9 @@ public final class PackedMatrix: @unchecked Sendable {
   deinit { onednn_release(handle) }
 
   /// Packs `weight` into `target`: `[n, k]` if transposed (a Linear's forward product), otherwise `[k, n]`.
-  public static func pack(_ weight: Tensor, transposed: Bool, k: Int, n: Int, into target: UnsafeMutableRawPointer) throws {
+  public static func pack(_ weight: Tensor, transposed: Bool, k: Int, n: Int, into target: UnsafeMutableRawPointer)
+    throws
+  {
     guard onednn_pack(weight.pointer, transposed ? 1 : 0, Int32(k), Int32(n), target) == 0 else {
       throw PackingError.refused(k: k, n: n)
     }

@@ -122,7 +122,8 @@ public final class CheckpointWriter: Sendable {
     condition.broadcast()
     condition.unlock()
     if let failure, failure != before {
-      RunLog.warning("checkpoint after step \(snapshot.step) not saved: \(failure); training goes on, saving is tried again")
+      RunLog.warning(
+        "checkpoint after step \(snapshot.step) not saved: \(failure); training goes on, saving is tried again")
     } else if failure == nil, before != nil {
       RunLog.notice("checkpoints are saved again: step \(snapshot.step)")
     }

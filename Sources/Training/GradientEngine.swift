@@ -78,7 +78,8 @@ public final class GradientEngine {
         let result = evaluator.gradients(
           leaves[leaf], sites: sites, gradientScale: gradientScale, dropout: dropout, pool: pools[worker])
         let isFinite =
-          result.lossSum.isFinite && result.gradients.allSatisfy { $0.map { k_all_finite($0.pointer, $0.count) != 0 } ?? true }
+          result.lossSum.isFinite
+          && result.gradients.allSatisfy { $0.map { k_all_finite($0.pointer, $0.count) != 0 } ?? true }
         if !isFinite { failures.note(leaves[leaf]) }
         sum.addControl(0, rounding: result.lossSum)
         sum.add(leaf: result.gradients.map { $0.map { UnsafePointer($0.pointer) } })

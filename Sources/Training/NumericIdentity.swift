@@ -15,7 +15,8 @@ public struct NumericIdentity: Sendable, Equatable {
   public static func measure(programVersion: String, precision: String, leafTokens: Int) throws -> NumericIdentity {
     let kernels = String(cString: kernels_name(kernels_selected()))
     let battery = try battery(packed: precision == "bf16").prefix(16)
-    let library = precision == "bf16" ? "\(MatrixBackend.identity) and \(MatrixBackend.packedLayoutName)" : MatrixBackend.identity
+    let library =
+      precision == "bf16" ? "\(MatrixBackend.identity) and \(MatrixBackend.packedLayoutName)" : MatrixBackend.identity
     return NumericIdentity(
       text: "peft-dist \(programVersion), kernels \(kernels), \(library), \(precision), "
         + "leaf tokens \(leafTokens), battery \(battery)")
@@ -55,7 +56,9 @@ public struct NumericIdentity: Sendable, Equatable {
       }
       return tensor
     }
-    for (index, (m, n, k)) in [(7, 64, 64), (37, 512, 64), (276, 128, 512), (430, 512, 512), (1, 2048, 512)].enumerated() {
+    for (index, (m, n, k)) in [(7, 64, 64), (37, 512, 64), (276, 128, 512), (430, 512, 512), (1, 2048, 512)]
+      .enumerated()
+    {
       let (a, b) = (numbers([m, k], 2 * index), numbers([n, k], 2 * index + 1))
       let c = Tensor(zeros: [m, n])
       multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k)
@@ -96,7 +99,10 @@ public struct NumericIdentity: Sendable, Equatable {
 public func agreeOnKernels(over world: World?) throws {
   var forced = kernels_best()
   if let name = ProcessInfo.processInfo.environment["PEFT_DIST_KERNELS"] {
-    guard let set = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512].first(where: { String(cString: kernels_name($0)) == name }),
+    guard
+      let set = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512].first(where: {
+        String(cString: kernels_name($0)) == name
+      }),
       set.rawValue <= forced.rawValue
     else {
       throw TrainingError.ranksDiffer(

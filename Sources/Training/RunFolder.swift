@@ -19,18 +19,20 @@ public final class RunFolder {
 
   /// Takes the folder for a new run, or for going on with the one it holds.
   ///
-  /// Throws: `TrainingError.runExists` if it holds a run and `resume` is false; `CheckpointError` if it cannot be
-  /// written or another process works in it.
+  /// Throws: `TrainingError.runExists` if it holds a run and `resume` is false; `.otherRun` if it holds a model, an
+  /// adapter or data; `CheckpointError` if it cannot be written or another process works in it.
   public init(_ url: URL, resume: Bool) throws {
     self.url = url
-    if !resume {
-      let traces = [Self.configurationName, Self.metricsName, Self.summaryName, "checkpoints", "adapter"]
-      if traces.contains(where: { FileManager.default.fileExists(atPath: url.appendingPathComponent($0).path) }) {
-        throw TrainingError.runExists(folder: url.path)
-      }
+    func holds(_ name: String) -> Bool {
+      FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path)
     }
-    let isFinished = FileManager.default.fileExists(atPath: url.appendingPathComponent(Self.summaryName).path)
-    lock = isFinished ? nil : try RunFolderLock(url)
+    let traces = [Self.configurationName, Self.metricsName, Self.summaryName, "checkpoints", "adapter"]
+    if !resume, traces.contains(where: holds) { throw TrainingError.runExists(folder: url.path) }
+    let others = ["config.json", "adapter_config.json", "train.jsonl", "test.jsonl"]
+    if let other = others.first(where: holds) {
+      throw TrainingError.otherRun(folder: url.path, reason: "it holds \(other)")
+    }
+    lock = holds(Self.summaryName) ? nil : try RunFolderLock(url)
     checkpoints = CheckpointStore(runFolder: url)
   }
 

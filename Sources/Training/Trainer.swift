@@ -155,7 +155,9 @@ public final class Trainer {
   private func evaluate() throws -> Bool {
     guard let validation, state.evaluatedStep != state.step else { return true }
     PhaseBoard.enter("evaluating after step \(state.step)")
-    guard let report = try engine.stages.measure(.evaluation, { try evaluation.evaluate(validation) }) else { return false }
+    guard let report = try engine.stages.measure(.evaluation, { try evaluation.evaluate(validation) }) else {
+      return false
+    }
     state.evaluatedStep = state.step
     var members: [String: JSON] = [
       "step": .integer(state.step), "eval_loss": .finite(report.loss), "eval_examples": .integer(report.exampleCount),
@@ -204,7 +206,8 @@ public final class Trainer {
     let counts = Dictionary(grouping: all.indices) { all[$0][0] }
     let largest = counts.values.map(\.count).max() ?? 0
     let majorities = counts.filter { $0.value.count == largest }
-    let odd = majorities.count == 1
+    let odd =
+      majorities.count == 1
       ? all.indices.filter { majorities[all[$0][0]] == nil } : Array(all.indices)
     throw TrainingError.ranksDiverged(step: state.step, ranks: odd.map { "rank \($0) (\(all[$0][1]))" })
   }

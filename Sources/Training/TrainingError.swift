@@ -25,7 +25,8 @@ public enum TrainingError: DescribedError, Equatable {
           : "the base model is damaged, as \(Self.listed(weights)) is not finite: get its files again")
     case .changedSettings(let changes):
       "this run cannot be resumed with other settings, as the result would be neither run's:\n  "
-        + changes.joined(separator: "\n  ") + "\nresume with the settings of its run.yaml, start afresh in another --output, or accept a mixed result with "
+        + changes.joined(separator: "\n  ")
+        + "\nresume with the settings of its run.yaml, start afresh in another --output, or accept a mixed result with "
         + "--allow-changed-settings"
     case .identityDiffers(let checkpoint, let now):
       "this machine computes other bits than the one the checkpoint comes from:\n  checkpoint: \(checkpoint)\n"

@@ -73,7 +73,9 @@ struct StateArchive {
   {
     try configuration.checkSame(as: members.object("settings"))
     let stored = try members.string("numeric_identity")
-    guard stored == identity.text || configuration.allowsOtherIdentity else { throw TrainingError.identityDiffers(checkpoint: stored, now: identity.text) }
+    guard stored == identity.text || configuration.allowsOtherIdentity else {
+      throw TrainingError.identityDiffers(checkpoint: stored, now: identity.text)
+    }
     func tensor(_ prefix: String, _ parameter: Parameter) throws -> Tensor? {
       guard let tensor = tensors["\(prefix)/\(parameter.name)"] else { return nil }
       guard tensor.shape == parameter.shape else {
@@ -103,7 +105,9 @@ struct StateArchive {
 
 extension World {
   /// The newest usable checkpoint as rank 0 reads it, on every rank; nil if there is none.
-  func broadcastCheckpoint(_ read: () throws -> Checkpoint?) throws -> (members: JSONObject, tensors: [String: Tensor], path: String)? {
+  func broadcastCheckpoint(_ read: () throws -> Checkpoint?) throws -> (
+    members: JSONObject, tensors: [String: Tensor], path: String
+  )? {
     var checkpoint: Checkpoint?
     var header = JSON.null
     if isFirst, let found = try read() {

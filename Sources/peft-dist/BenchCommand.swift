@@ -38,7 +38,8 @@ struct BenchCommand: ParsableCommand {
   var steps = 6
   @Option(help: ArgumentHelp("Steps before them.", valueName: "n"))
   var warmup = 1
-  @Option(help: ArgumentHelp("Folder for the random checkpoint (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp("Folder for the random checkpoint (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
   var cacheDir: String?
   @OptionGroup(title: "Method") var method: MethodFlags
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
@@ -68,7 +69,8 @@ struct BenchCommand: ParsableCommand {
     let folder = try modelFolder(world)
     let base = try ModelCatalogue.load(folder)
     let workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.cores().count)
-    let packed = leaf.precision == "bf16"
+    let packed =
+      leaf.precision == "bf16"
       ? try Workplace.pack(base, folder: folder, cache: DataFlags.cacheFolder(cacheDir)) : nil
     let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
     let tuned = try MethodCatalogue.entry(named: method.method).make(options, base, 42)
@@ -184,7 +186,8 @@ struct BenchCommand: ParsableCommand {
       return (0..<count).map { index in
         let length = maxSourceLength / 2 + generator.integer(at: UInt64(index), below: maxSourceLength / 2 + 1)
         let ids = (0..<length).map { position in
-          Int32(2 + generator.integer(at: UInt64(index << 20 + position + 1), below: base.description.vocabularySize - 2))
+          Int32(
+            2 + generator.integer(at: UInt64(index << 20 + position + 1), below: base.description.vocabularySize - 2))
         }
         return EncodedExample(index: index, source: ids, target: [2, 1], uncutSourceLength: length)
       }
@@ -196,7 +199,8 @@ struct BenchCommand: ParsableCommand {
       throw TrainingError.tooFewExamples(examples: texts.count, ranks: count, source: dataFile)
     }
     let dataset = EncodedDataset(
-      onDemand: texts, tokenizer: try T5Tokenizer(folder: folder), limits: LengthLimits(source: maxSourceLength, target: 8))
+      onDemand: texts, tokenizer: try T5Tokenizer(folder: folder),
+      limits: LengthLimits(source: maxSourceLength, target: 8))
     return (0..<count).map { dataset[$0] }
   }
 
@@ -240,7 +244,8 @@ struct UsefulWork {
     let (source, target) = (sources.reduce(0, +), targets.reduce(0, +))
     var products = 0.0
     for linear in model.linears {
-      let readsSource = linear.path.hasPrefix("encoder.") || linear.path.hasSuffix("EncDecAttention.k")
+      let readsSource =
+        linear.path.hasPrefix("encoder.") || linear.path.hasSuffix("EncDecAttention.k")
         || linear.path.hasSuffix("EncDecAttention.v")
       products += 2 * Double(linear.weight.count) * (readsSource ? source : target)
     }

@@ -70,7 +70,8 @@ enum ConfigurationFile {
       case (.value, _, let text?): return ["\(flag)=\(text)"]
       default:
         throw Failure.malformed(
-          path: path, reason: "\(line)\(name): expected \(kind == .flag ? "true or false" : "a value or a list of values")")
+          path: path,
+          reason: "\(line)\(name): expected \(kind == .flag ? "true or false" : "a value or a list of values")")
       }
     }
   }

@@ -31,22 +31,26 @@ struct DoctorCommand: ParsableCommand {
     let cores = CPUAffinity.cores()
     let identity = try NumericIdentity.measure(programVersion: PeftDist.version, precision: "fp32", leafTokens: 512)
     var problems: [String] = []
-    if let warning = try CPUAffinity.bindingWarning(threads: cores.count, world: world), world.size > 1 || cores.count == 1 {
+    if let warning = try CPUAffinity.bindingWarning(threads: cores.count, world: world),
+      world.size > 1 || cores.count == 1
+    {
       problems.append(warning)
     }
     if kernels_selected() != kernels_best() {
-      problems.append("this CPU could run \(String(cString: kernels_name(kernels_best()))) kernels, another rank cannot")
+      problems.append(
+        "this CPU could run \(String(cString: kernels_name(kernels_best()))) kernels, another rank cannot")
     }
     if access(output, W_OK) != 0 { problems.append("cannot write to \(output): \(String(cString: strerror(errno)))") }
     if let free = Self.availableMegabytes, free < 2048 { problems.append("only \(free) MB of memory are available") }
-    let lines = [
-      "rank \(world.rank) of \(world.size) on \(world.hostName)",
-      "  kernels   \(String(cString: kernels_name(kernels_selected())))",
-      "  products  \(MatrixBackend.identity), \(String(format: "%.0f", Self.gigaflops())) GFLOP/s on one core",
-      "  cores     \(cores.count) of \(CPUAffinity.coresOfNode)",
-      "  memory    \(Self.availableMegabytes.map { "\($0) MB available" } ?? "unknown")",
-      "  identity  \(identity.text)",
-    ] + problems.map { "  problem   \($0)" }
+    let lines =
+      [
+        "rank \(world.rank) of \(world.size) on \(world.hostName)",
+        "  kernels   \(String(cString: kernels_name(kernels_selected())))",
+        "  products  \(MatrixBackend.identity), \(String(format: "%.0f", Self.gigaflops())) GFLOP/s on one core",
+        "  cores     \(cores.count) of \(CPUAffinity.coresOfNode)",
+        "  memory    \(Self.availableMegabytes.map { "\($0) MB available" } ?? "unknown")",
+        "  identity  \(identity.text)",
+      ] + problems.map { "  problem   \($0)" }
     let all = try world.gatherAtAll(lines.joined(separator: "\n"))
     let total = try world.reduce(Int64(problems.count), .sum)
     var differs = false

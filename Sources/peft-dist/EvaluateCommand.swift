@@ -52,7 +52,8 @@ struct EvaluateCommand: ParsableCommand {
       model: model.model, threads: leaf.threadsPerRank, precision: leaf.precision, cache: data.cacheFolder,
       world: world)
     let task = try TaskCatalogue.task(named: data.task, options: data.textOptions)
-    let location = try evalFile.map { URL(fileURLWithPath: $0) }
+    let location =
+      try evalFile.map { URL(fileURLWithPath: $0) }
       ?? task.requiredLocation(
         of: DataSplit(rawValue: split) ?? .test, in: URL(fileURLWithPath: data.dataDir ?? "."))
     let dataset = try place.dataset(location, task: task, flags: data, visits: evalLimit)
@@ -63,8 +64,9 @@ struct EvaluateCommand: ParsableCommand {
     let evaluation = Evaluation(
       evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
       leafTokens: leaf.leafTokens, maxTargetLength: place.maxTargetLength(data, task))
-    guard let report = try evaluation.evaluate(
-      set, keepsPredictions: predictions != nil, progressName: "leaf")
+    guard
+      let report = try evaluation.evaluate(
+        set, keepsPredictions: predictions != nil, progressName: "leaf")
     else { throw ExitCode(75) }
     guard world.isFirst else { return }
     if let predictions { try write(report.predictions, task: task, location: location, to: predictions) }
@@ -120,10 +122,12 @@ struct EvaluateCommand: ParsableCommand {
       logits.reshaped([members.count, targetWidth * vocabulary]).rows(row..<row + 1)
         .reshaped([targetWidth, vocabulary]).rows(0..<member.target.count).copyElements(from: own)
       let padding = width - member.source.count
-      ids += member.source.map(Int64.init)
+      ids +=
+        member.source.map(Int64.init)
         + Array(repeating: Int64(evaluator.model.description.padID), count: padding)
       mask += Array(repeating: 1, count: member.source.count) + Array(repeating: 0, count: padding)
-      labels += member.target.map(Int64.init)
+      labels +=
+        member.target.map(Int64.init)
         + Array(repeating: Int64(ignoredLabel), count: targetWidth - member.target.count)
     }
     try SafetensorsWriter.write(

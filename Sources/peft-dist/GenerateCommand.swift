@@ -52,7 +52,8 @@ struct GenerateCommand: ParsableCommand {
   /// Lines in leaves of at most 16, each decoded by one worker, printed in order.
   @MainActor
   private func generate() throws {
-    let place = try Workplace(model: model.model, threads: threadsPerRank, cache: DataFlags.cacheFolder(nil), world: nil)
+    let place = try Workplace(
+      model: model.model, threads: threadsPerRank, cache: DataFlags.cacheFolder(nil), world: nil)
     let evaluator = LeafEvaluator(model: place.model, method: try place.method(adapter: adapter))
     let sites = evaluator.sites(pool: BufferPool())
     var options = GenerationOptions(eosIDs: place.model.description.eosIDs)
@@ -83,7 +84,8 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func lines() throws -> [String] {
-    let text = try input.map { try TextFile.read($0, as: "source texts") }
+    let text =
+      try input.map { try TextFile.read($0, as: "source texts") }
       ?? TextFile.read(FileHandle.standardInput, path: "standard input", as: "source texts on")
     var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     if lines.last?.isEmpty == true { lines.removeLast() }

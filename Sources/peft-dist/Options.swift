@@ -8,7 +8,9 @@ import Training
 
 /// Which base model.
 struct ModelFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("Folder of a Hugging Face checkpoint: config.json, model.safetensors, spiece.model.", valueName: "dir"))
+  @Option(
+    help: ArgumentHelp(
+      "Folder of a Hugging Face checkpoint: config.json, model.safetensors, spiece.model.", valueName: "dir"))
   var model: String
 }
 
@@ -24,7 +26,10 @@ struct DataFlags: ParsableArguments {
   var stripHtml = false
   @Option(help: ArgumentHelp("Cut sources after this many tokens, end-of-sequence included.", valueName: "tokens"))
   var maxSourceLength = 512
-  @Option(help: ArgumentHelp("Cut targets, and end answers, after this many tokens (default: what the labels need, or 128).", valueName: "tokens"))
+  @Option(
+    help: ArgumentHelp(
+      "Cut targets, and end answers, after this many tokens (default: what the labels need, or 128).",
+      valueName: "tokens"))
   var maxTargetLength: Int?
   @Option(help: ArgumentHelp("Folder of the token cache (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
   var cacheDir: String?
@@ -61,7 +66,9 @@ struct LeafFlags: ParsableArguments {
 
   func validate() throws {
     guard leafTokens >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
-    guard threadsPerRank.map({ $0 >= 1 }) ?? true else { throw ValidationError("--threads-per-rank must be at least 1") }
+    guard threadsPerRank.map({ $0 >= 1 }) ?? true else {
+      throw ValidationError("--threads-per-rank must be at least 1")
+    }
     guard ["fp32", "bf16"].contains(precision) else {
       throw ValidationError("--precision \(precision): expected fp32 or bf16")
     }
@@ -95,7 +102,9 @@ struct WatchFlags: ParsableArguments {
 
 /// The tuning method.
 struct MethodFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("Tuning method: \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")).", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Tuning method: \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")).", valueName: "name"))
   var method = "prompt-tuning"
   @Option(help: ArgumentHelp("Prompt tuning: number of virtual tokens.", valueName: "n"))
   var virtualTokens = 20
@@ -109,7 +118,10 @@ struct MethodFlags: ParsableArguments {
   var loraAlpha = 16.0
   @Option(help: ArgumentHelp("LoRA: dropout on the input of A.", valueName: "rate"))
   var loraDropout = 0.0
-  @Option(help: ArgumentHelp("LoRA: projections to adapt: a list such as q,v, a regular expression, or all-linear (default: the model's usual).", valueName: "names"))
+  @Option(
+    help: ArgumentHelp(
+      "LoRA: projections to adapt: a list such as q,v, a regular expression, or all-linear (default: the model's usual).",
+      valueName: "names"))
   var targetModules: String?
   @Flag(help: "LoRA: scale by α/√r (rsLoRA).")
   var useRslora = false

@@ -52,7 +52,8 @@ struct VerifyCommand: ParsableCommand {
     let result = try run.makeTrainer(identity: identity, folder: store).verify(window ?? 1...1, against: log)
     guard world.isFirst else { return isAgreement(result) }
     switch result {
-    case .agrees(let steps): print("\(steps) steps recomputed on \(world.size) rank\(world.size == 1 ? "" : "s") agree with the run")
+    case .agrees(let steps):
+      print("\(steps) steps recomputed on \(world.size) rank\(world.size == 1 ? "" : "s") agree with the run")
     case .differs(let step, let tensors):
       print("step \(step) comes out otherwise" + (tensors.isEmpty ? ": the loss" : ""))
       for name in tensors.prefix(5) { print("  \(name)") }

@@ -26,8 +26,7 @@ import Testing
     #expect(y == x.map { reference_float_to_bf16($0) })
   }
 
-  @Test(arguments: KernelSet.available) func roundsHalfToEvenAndKeepsSpecialValues(kernels: KernelSet) throws
-  {
+  @Test(arguments: KernelSet.available) func roundsHalfToEvenAndKeepsSpecialValues(kernels: KernelSet) throws {
     let table = try kernels.table()
     let x: [Float] = [
       65519.996, 65520, -65536, 1 + 0x1p-11, 1 + 0x3p-11, 0x1p-25, 0x1.000002p-25, -0.0, .infinity, .nan,

@@ -42,8 +42,7 @@ public struct MPIRun {
       for _ in 0..<4 {
         let candidate = folder.appendingPathComponent(name)
         var isFolder: ObjCBool = false
-        if FileManager.default.fileExists(atPath: candidate.path, isDirectory: &isFolder), !isFolder.boolValue
-        {
+        if FileManager.default.fileExists(atPath: candidate.path, isDirectory: &isFolder), !isFolder.boolValue {
           return candidate
         }
         folder.deleteLastPathComponent()

@@ -84,7 +84,9 @@ private struct AttentionKernel {
 
   private var scratchRows: Int { form.tileRows(keys: keys.longest) }
 
-  private func scratch() -> Tensor { Tensor([min(scratchRows, max(queries.longest, 1)), max(keys.longest, 1)], in: pool) }
+  private func scratch() -> Tensor {
+    Tensor([min(scratchRows, max(queries.longest, 1)), max(keys.longest, 1)], in: pool)
+  }
 
   private func forEachTile(_ body: (AttentionTile) -> Void) {
     for sequence in 0..<queries.sequenceCount {

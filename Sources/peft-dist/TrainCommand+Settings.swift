@@ -1,0 +1,63 @@
+import Checkpoints
+import Training
+import Yams
+
+extension TrainCommand {
+  /// Settings that no flag sets: what the run was made on.
+  private static let found: Set = ["model_identity", "train_examples"]
+
+  /// Every setting by its name, resolved. Those that alter no byte of the result come last.
+  ///
+  /// - Parameter learningRate: nil where the optimizer finds its own.
+  func settings(
+    totalSteps: Int, learningRate: Double?, dropout: Double, maxTargetLength: Int, modelIdentity: String,
+    trainCount: Int
+  ) -> [RunConfiguration.Setting] {
+    func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
+    func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
+    let altering: [(String, JSON)] = [
+      ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
+      ("max_source_length", .integer(data.maxSourceLength)), ("max_target_length", .integer(maxTargetLength)),
+      ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
+      ("eval_every", number(evalEvery)), ("method", .string(method.method)),
+      ("virtual_tokens", .integer(method.virtualTokens)), ("prompt_init", .string(method.promptInit)),
+      ("prompt_init_text", text(method.promptInitText)), ("lora_r", .integer(method.loraR)),
+      ("lora_alpha", .double(method.loraAlpha)), ("lora_dropout", .double(method.loraDropout)),
+      ("target_modules", text(method.targetModules)), ("use_rslora", .bool(method.useRslora)),
+      ("lora_bias", .string(method.loraBias)), ("lora_rank_pattern", text(method.loraRankPattern)),
+      ("lora_alpha_pattern", text(method.loraAlphaPattern)), ("modules_to_save", text(method.modulesToSave)),
+      ("leaf_tokens", .integer(leaf.leafTokens)), ("precision", .string(leaf.precision)),
+      ("global_batch_size", .integer(globalBatchSize)), ("steps", .integer(totalSteps)),
+      ("optimizer", .string(optimizer)), ("learning_rate", learningRate.map { .double($0) } ?? .null),
+      ("schedule", .string(schedule)),
+      ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
+      ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
+      ("seed", .integer(Int(clamping: seed))),
+    ]
+    let harmless: [(String, JSON)] = [
+      ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
+      ("eval_file", text(evalFile)), ("test_file", text(testFile)), ("save_every", number(saveEvery)),
+      ("keep_checkpoints", .integer(keepCheckpoints)), ("log_every", .integer(logEvery)),
+      ("threads_per_rank", number(leaf.threadsPerRank)),
+      ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
+    ]
+    return altering.map { .init($0.0, $0.1) } + harmless.map { .init($0.0, $0.1, altersResult: false) }
+      + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]
+  }
+
+  /// The settings as a file that `--config` reads back: those that are set.
+  func yaml(_ settings: [RunConfiguration.Setting]) throws -> String {
+    let pairs = settings.filter { $0.value != .null && !Self.found.contains($0.key) }
+      .map { (Node($0.key), Node($0.value.scalarText)) }
+    let node = Node.mapping(.init(pairs))
+    return "# The resolved configuration of this run; train --config reads it.\n" + (try Yams.serialize(node: node))
+  }
+}
+
+extension JSON {
+  /// A scalar as YAML reads it back.
+  fileprivate var scalarText: String {
+    if case .string(let text) = self { return text }
+    return encoded(.compact)
+  }
+}
