@@ -30,7 +30,7 @@ import Testing
 
   @Test(arguments: KernelSet.available, rowCounts) func plain(kernels: KernelSet, m: Int) throws {
     let table = try kernels.table()
-    for (n, k) in [(1, 1), (2, 15), (4, 16), (7, 17), (33, 130)] {
+    for (n, k) in [(1, 1), (2, 15), (4, 16), (7, 17), (33, 130), (1_030, 520)] {
       let (ldx, ldw, ldy) = (n + 3, k + 1, k + 2)
       let x = sample(m * ldx), w = sample(n * ldw, stream: 2), before = sample(m * ldy, stream: 3)
       for (alpha, beta) in [(Float(1), Float(0)), (0.5, 1)] {

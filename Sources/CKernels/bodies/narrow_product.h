@@ -56,34 +56,54 @@ KERNEL(void, narrow_transposed)(const float *x, long ldx, const float *w, long l
   }
 }
 
-// x [m, n], w [n, k], y [m, k]: y = alpha x w + beta y. Four rows of w at a time are added to y.
-KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k,
-                           long n, float alpha, float beta) {
-  for (long r = 0; r < m; r++) {
-    float *yr = y + r * ldy;
-    FOR_VECTORS(k, const f32x16 old = beta == 0 ? (f32x16)0.0f : load(yr + i, n) * beta; store(yr + i, old, n));
-  }
+enum { NARROW_COLUMNS = 512, NARROW_BLOCK = 512 };
+
+// sums[r][c] += sum over j in [0, rows) of x[r, j] w[j, c], for `width` <= NARROW_COLUMNS columns.
+INLINE void narrow_block(const float *x, long ldx, const float *w, long ldw, float sums[8][NARROW_COLUMNS], long m,
+                         long width, long rows) {
   long j = 0;
-  for (; j + 4 <= n; j += 4) {
+  for (; j + 4 <= rows; j += 4) {
     const float *w0 = w + j * ldw, *w1 = w0 + ldw, *w2 = w1 + ldw, *w3 = w2 + ldw;
     FOR_VECTORS(
-        k, const f32x16 v0 = load(w0 + i, n); const f32x16 v1 = load(w1 + i, n); const f32x16 v2 = load(w2 + i, n);
-        const f32x16 v3 = load(w3 + i, n); for (long r = 0; r < m; r++) {
+        width, const f32x16 v0 = load(w0 + i, n); const f32x16 v1 = load(w1 + i, n);
+        const f32x16 v2 = load(w2 + i, n); const f32x16 v3 = load(w3 + i, n); for (long r = 0; r < m; r++) {
           const float *xr = x + r * ldx + j;
-          f32x16 sum = load(y + r * ldy + i, n);
-          sum += v0 * (alpha * xr[0]);
-          sum += v1 * (alpha * xr[1]);
-          sum += v2 * (alpha * xr[2]);
-          sum += v3 * (alpha * xr[3]);
-          store(y + r * ldy + i, sum, n);
+          f32x16 sum = load(sums[r] + i, n);
+          sum += v0 * xr[0];
+          sum += v1 * xr[1];
+          sum += v2 * xr[2];
+          sum += v3 * xr[3];
+          store(sums[r] + i, sum, n);
         });
   }
-  for (; j < n; j++) {
+  for (; j < rows; j++) {
     const float *wj = w + j * ldw;
     FOR_VECTORS(
-        k, const f32x16 v = load(wj + i, n); for (long r = 0; r < m; r++) {
-          const f32x16 sum = load(y + r * ldy + i, n) + v * (alpha * x[r * ldx + j]);
-          store(y + r * ldy + i, sum, n);
-        });
+        width, const f32x16 v = load(wj + i, n);
+        for (long r = 0; r < m; r++) store(sums[r] + i, load(sums[r] + i, n) + v * x[r * ldx + j], n););
+  }
+}
+
+// x [m, rows], w [rows, k], y [m, k]: y = alpha x w + beta y. Blocks of rows are summed apart, so that the rounding error
+// of a long sum stays that of a short one.
+KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k,
+                           long rows, float alpha, float beta) {
+  float sums[8][NARROW_COLUMNS];
+  if (m > 8) return;
+  for (long first = 0; first < k; first += NARROW_COLUMNS) {
+    const long width = k - first < NARROW_COLUMNS ? k - first : NARROW_COLUMNS;
+    for (long r = 0; r < m; r++) {
+      float *yr = y + r * ldy + first;
+      FOR_VECTORS(width, store(yr + i, beta == 0 ? (f32x16)0.0f : load(yr + i, n) * beta, n));
+    }
+    for (long j = 0; j < rows; j += NARROW_BLOCK) {
+      for (long r = 0; r < m; r++) FOR_VECTORS(width, store(sums[r] + i, (f32x16)0.0f, n));
+      narrow_block(x + j, ldx, w + j * ldw + first, ldw, sums, m, width,
+                   rows - j < NARROW_BLOCK ? rows - j : NARROW_BLOCK);
+      for (long r = 0; r < m; r++) {
+        float *yr = y + r * ldy + first;
+        FOR_VECTORS(width, store(yr + i, load(yr + i, n) + load(sums[r] + i, n) * alpha, n));
+      }
+    }
   }
 }
