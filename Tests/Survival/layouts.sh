@@ -5,7 +5,7 @@
 # differs from the others of its method and precision, or the recorded metrics and digests do.
 #
 #   --methods LIST      default lora,prompt-tuning; comma-separated, as are all lists
-#   --precisions LIST   default fp32
+#   --precisions LIST   default fp32,bf16
 #   --ranks LIST        default 1,2,3,4,8
 #   --threads LIST      default 1,2,4
 #   --task NAME         default imdb
@@ -14,7 +14,7 @@
 set -uo pipefail
 . "$(dirname "$0")/training.bash"
 
-methods=lora,prompt-tuning precisions=fp32 ranks=1,2,3,4,8 threads=1,2,4
+methods=lora,prompt-tuning precisions=fp32,bf16 ranks=1,2,3,4,8 threads=1,2,4
 while (($#)); do
   case $1 in
   -h | --help)
