@@ -121,7 +121,8 @@ public final class CheckpointWriter: Sendable {
     }
     condition.broadcast()
     condition.unlock()
-    if let failure, failure != before {
+    // One warning for a disk that stays full, not one for each step.
+    if let failure, before == nil {
       RunLog.warning(
         "checkpoint after step \(snapshot.step) not saved: \(failure); training goes on, saving is tried again")
     } else if failure == nil, before != nil {

@@ -70,9 +70,14 @@ public final class RunFolder {
 
   /// Waits until checkpoints and logs are written; nil, or why the newest checkpoint is not.
   func finishWriting() -> String? {
+    let failure = background?.drain(forAtMost: 10)
+    flushLogs()
+    return failure
+  }
+
+  private func flushLogs() {
     metrics?.flush()
     digests?.flush()
-    return background?.drain(forAtMost: 10)
   }
 
   /// The trained method: an adapter folder, or for full fine-tuning a model folder with the base's other files.
@@ -99,6 +104,7 @@ public final class RunFolder {
   }
 
   public func writeSummary(_ members: [String: JSON]) throws {
+    flushLogs()
     try AtomicFile.write(JSON.object(members), to: url.appendingPathComponent(Self.summaryName))
   }
 }
