@@ -75,6 +75,29 @@ import Testing
     #expect(try RunResults(tiny.file("other")).weights == RunResults(tiny.file("typed")).weights)
   }
 
+  /// Adafactor without a learning rate finds its own, and does so again when read back.
+  @Test func runConfigurationKeepsWhatWasNotGiven() throws {
+    let tiny = try TinyRun()
+    let first = try tiny.run(tiny.training(to: "first", ["--optimizer", "adafactor", "--steps", "4"]))
+    #expect(first.exitCode == 0, "\(first.errors)")
+    let again = try tiny.run(
+      ["train", "--config", tiny.file("first/run.yaml").path, "--output", tiny.file("again").path])
+    #expect(again.exitCode == 0, "\(again.errors)")
+    #expect(try RunResults(tiny.file("first")) == RunResults(tiny.file("again")))
+  }
+
+  @Test(arguments: ["model", "data"])
+  func runIsNotWrittenBesideModelOrData(folder: String) throws {
+    let tiny = try TinyRun()
+    let before = try FolderContent(tiny.file(folder))
+    for more in [[], ["--resume"]] {
+      let run = try tiny.run(tiny.training(to: folder, ["--steps", "1"] + more), ranks: 2)
+      #expect(run.exitCode == 1)
+      run.expectOneError(containing: [tiny.file(folder).path, "is not that of a training run", "--output"])
+      #expect(try FolderContent(tiny.file(folder)) == before)
+    }
+  }
+
   private static func settings(_ output: URL) throws -> [String] {
     RunResults.lines(of: output.appending(path: "run.yaml"))
   }

@@ -96,7 +96,12 @@ import Testing
       ])
       #expect(try FolderContent(tiny.file("run/checkpoints")) == before)
     }
-    // Another base model is another setting.
+    // Other data and another base model are other settings.
+    try Reviews.text(count: 70, from: 0).write(to: tiny.file("data/train.jsonl"))
+    let moved = try tiny.run(tiny.training(to: "run", Self.flags + ["--resume", "--steps", "\(Self.steps)"]))
+    #expect(moved.exitCode == 1)
+    moved.expectOneError(containing: ["train_examples: 52 in the checkpoint, "])
+    try Reviews.text(count: TinyRun.trainCount, from: 0).write(to: tiny.file("data/train.jsonl"))
     var weights = try Data(contentsOf: tiny.file("model/model.safetensors"))
     weights[weights.count - 1] ^= 1
     try weights.write(to: tiny.file("model/model.safetensors"))
