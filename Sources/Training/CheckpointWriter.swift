@@ -63,7 +63,7 @@ public final class CheckpointWriter: Sendable {
       let (done, failure) = state.withLock { ($0.pending == nil && !$0.isWriting, $0.failure) }
       if done { return nil }
       if watch.seconds > seconds, let failure { return failure }
-      condition.wait(until: Date(timeIntervalSinceNow: 0.2))
+      _ = condition.wait(until: Date(timeIntervalSinceNow: 0.2))
     }
   }
 
