@@ -171,7 +171,7 @@ for ((run = 1; run <= runs; run++)); do
     story+="  $killed/$ranks @ $(seconds "$moment") in $phase after step $step"
     if ((left_after > slowest)); then slowest=$left_after; fi
     if ((code == 124)); then
-      story+=" OTHERS STAYED"
+      story+=" OTHERS STAYED: $stuck;"
       too_late=$((too_late + 1))
     fi
   done

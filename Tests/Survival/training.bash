@@ -73,11 +73,14 @@ start_run() {
   job=$!
 }
 
-# Waits for the job, at most $1 seconds (default 600). Sets `code`; 124 if it had to be killed.
+# Waits for the job, at most $1 seconds (default 600) of this script's own time: a machine that stood still does
+# not count. Sets `code`, 124 if the job had to be killed, and `stuck`, the states its processes were in then.
 finish_run() {
-  local deadline=$((SECONDS + ${1:-600}))
-  while kill -0 "$job" 2>/dev/null && ((SECONDS < deadline)); do sleep 0.02; done
+  local polls=$((${1:-600} * 50))
+  stuck=""
+  while kill -0 "$job" 2>/dev/null && ((polls-- > 0)); do sleep 0.02; done
   if kill -0 "$job" 2>/dev/null; then
+    stuck=$(ps -o comm=,stat= -p "$job $(ranks_of_job | paste -sd' ')" | awk '{print $1, $2}' | paste -sd,)
     end_job
     code=124
     return
