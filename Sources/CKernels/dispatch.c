@@ -1,7 +1,7 @@
 // The choice of a kernel set, and the public functions that call into it.
 #include "kernel_sets.h"
 
-static const kernel_table *const tables[] = {&kernels_scalar, &kernels_avx2, &kernels_avx512};
+static const kernel_table *const tables[] = {&kernels_scalar, &kernels_avx2, &kernels_avx512, &kernels_avx512_bf16};
 static kernel_set selected = KERNEL_SET_SCALAR;
 static const kernel_table *table = &kernels_scalar;
 
@@ -10,12 +10,13 @@ static int runs(kernel_set set) {
   __builtin_cpu_init();
   const int avx2 =
       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                     __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   switch (set) {
     case KERNEL_SET_SCALAR: return 1;
     case KERNEL_SET_AVX2: return avx2;
-    case KERNEL_SET_AVX512:
-      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    case KERNEL_SET_AVX512: return avx512;
+    case KERNEL_SET_AVX512_BF16: return avx512 && __builtin_cpu_supports("avx512bf16");
   }
   return 0;
 }
@@ -23,6 +24,7 @@ static int runs(kernel_set set) {
 const kernel_table *kernels_table(kernel_set set) { return runs(set) ? tables[set] : 0; }
 
 kernel_set kernels_best(void) {
+  if (runs(KERNEL_SET_AVX512_BF16)) return KERNEL_SET_AVX512_BF16;
   if (runs(KERNEL_SET_AVX512)) return KERNEL_SET_AVX512;
   return runs(KERNEL_SET_AVX2) ? KERNEL_SET_AVX2 : KERNEL_SET_SCALAR;
 }
@@ -42,6 +44,7 @@ const char *kernels_name(kernel_set set) {
     case KERNEL_SET_SCALAR: return "scalar";
     case KERNEL_SET_AVX2: return "avx2";
     case KERNEL_SET_AVX512: return "avx512";
+    case KERNEL_SET_AVX512_BF16: return "avx512-bf16";
   }
   return "unknown";
 }

@@ -1,4 +1,4 @@
-// The tables of the three sets, and the system headers the bodies need, outside any target attribute.
+// The tables of all sets, and the system headers the bodies need, outside any target attribute.
 #ifndef PEFT_DIST_KERNEL_SETS_H
 #define PEFT_DIST_KERNEL_SETS_H
 
@@ -8,6 +8,6 @@
 
 #include "CKernels.h"
 
-extern const kernel_table kernels_scalar, kernels_avx2, kernels_avx512;
+extern const kernel_table kernels_scalar, kernels_avx2, kernels_avx512, kernels_avx512_bf16;
 
 #endif

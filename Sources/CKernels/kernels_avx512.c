@@ -6,6 +6,7 @@
 #define KERNEL_SET avx512
 #define KERNEL_HAS_MASKS 1
 #define KERNEL_HAS_F16C 1
+#define KERNEL_HAS_BF16 0
 #define KERNEL_REFERENCES 0
 #include "bodies/all.h"
 #pragma clang attribute pop

@@ -241,7 +241,7 @@ public final class T5: LanguageModel {
   func form(causal: Bool, _ pass: ForwardPass) -> AttentionForm {
     AttentionForm(
       heads: configuration.headCount, headWidth: configuration.headWidth, scale: 1, causal: causal,
-      dropout: pass.attentionDropout())
+      dropout: pass.attentionDropout(), operands: pass.packed == nil ? OPERAND_FP32 : OPERAND_BF16)
   }
 
   private func selfAttend(

@@ -17,7 +17,7 @@ public enum MatrixBackend: Sendable, Equatable {
   /// on AVX-512 CPUs it does not know.
   public static func preferred(for set: kernel_set = kernels_best()) -> MatrixBackend {
     switch set {
-    case KERNEL_SET_AVX512: .openBLAS(coreType: "SkylakeX")
+    case KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16: .openBLAS(coreType: "SkylakeX")
     case KERNEL_SET_AVX2: .openBLAS(coreType: "Haswell")
     default: .openBLAS(coreType: nil)
     }

@@ -100,7 +100,7 @@ public func agreeOnKernels(over world: World?) throws {
   var forced = kernels_best()
   if let name = ProcessInfo.processInfo.environment["PEFT_DIST_KERNELS"] {
     guard
-      let set = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512].first(where: {
+      let set = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16].first(where: {
         String(cString: kernels_name($0)) == name
       }),
       set.rawValue <= forced.rawValue

@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 import TensorCore
 import Testing
@@ -16,6 +17,7 @@ import Testing
     var isCausal = false
     var hasBias = false
     var dropout: Float = 0
+    var operands = OPERAND_FP32
 
     var testDescription: String { name }
     var tileCount: Int {
@@ -26,7 +28,7 @@ import Testing
       let generator = CounterGenerator(seed: 8, purpose: .dropout, step: 1, site: 3)
       return AttentionForm(
         heads: heads, headWidth: headWidth, scale: scale, causal: isCausal,
-        dropout: dropout > 0 ? (dropout, generator) : nil)
+        dropout: dropout > 0 ? (dropout, generator) : nil, operands: operands)
     }
     func layouts() -> (queries: PackedLayout, keys: PackedLayout) {
       let examples = queries.indices.map { UInt32($0 * 3 + 1) }
@@ -84,6 +86,33 @@ import Testing
     var shape = shape
     shape.dropout = 0.3
     GradientCheck(entriesPerInput: shape.queries[0] > 100 ? 12 : 40).run(shape.inputs()) { shape.run($0, $1) }
+  }
+
+  /// With operands of bfloat16, eight bits of each factor are left: results and gradients follow those of fp32 that far.
+  @Test(arguments: shapes, [4, 18]) func bfloat16(shape: Shape, headWidth: Int) {
+    var (exact, rounded) = (shape, shape)
+    (exact.headWidth, rounded.headWidth) = (headWidth, headWidth)
+    rounded.operands = OPERAND_BF16
+    let inputs = exact.inputs()
+    let upstream = Samples(seed: 9).tensor(inputs[0].shape)
+    func results(_ shape: Shape) -> [Tensor] {
+      let tape = Tape(pool: BufferPool())
+      let variables = inputs.map(tape.variable)
+      let output = shape.run(tape, variables)
+      let value = output.value.copy()
+      tape.seed(output, gradient: upstream)
+      tape.backward()
+      return [value] + variables.compactMap(\.gradient)
+    }
+    let (plain, paired) = (results(exact), results(rounded))
+    #expect(plain.count == paired.count && plain.count == inputs.count + 1)
+    for (number, (expected, found)) in zip(plain, paired).enumerated() {
+      let norm = expected.values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
+      let difference = zip(expected.values, found.values).reduce(0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
+        .squareRoot()
+      #expect(difference <= 0.01 * norm, "tensor \(number): \(difference) of \(norm)")
+      #expect(difference > 0, "tensor \(number) was not rounded")
+    }
   }
 
   @Test func longSequencesTakeSeveralTiles() {

@@ -6,7 +6,7 @@ import Testing
 struct KernelSet: Sendable, CustomTestStringConvertible {
   let set: kernel_set
 
-  static let available: [KernelSet] = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512]
+  static let available: [KernelSet] = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16]
     .filter { kernels_table($0) != nil }.map { KernelSet(set: $0) }
 
   var testDescription: String { String(cString: kernels_name(set)) }

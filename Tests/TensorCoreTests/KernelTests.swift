@@ -10,6 +10,7 @@ import Testing
     #expect(kernels_table(kernel_set(rawValue: 9)) == nil)
     #expect(kernels_selected() == kernels_best())
     #expect(String(cString: kernels_name(KERNEL_SET_AVX512)) == "avx512")
+    #expect(String(cString: kernels_name(KERNEL_SET_AVX512_BF16)) == "avx512-bf16")
   }
 
   @Test func selectionSwitchesThePublicFunctions() async {

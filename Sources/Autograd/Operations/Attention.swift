@@ -12,36 +12,49 @@ public struct AttentionForm {
   public let causal: Bool
   /// Dropout on the probabilities; the key of head h is a site of its own within the generator.
   public let dropout: (rate: Float, generator: CounterGenerator)?
+  /// What the products read; they are summed in fp32 either way, and softmax is fp32.
+  public let operands: operand_kind
 
   public init(
     heads: Int, headWidth: Int, scale: Float, causal: Bool,
-    dropout: (rate: Float, generator: CounterGenerator)? = nil
+    dropout: (rate: Float, generator: CounterGenerator)? = nil, operands: operand_kind = OPERAND_FP32
   ) {
     self.heads = heads
     self.headWidth = headWidth
     self.scale = scale
     self.causal = causal
     self.dropout = dropout
+    self.operands = operands
   }
 
   var width: Int { heads * headWidth }
 
-  /// Query rows of one tile: the scores `[rows, keys]` stay within about 256 KB of cache.
-  func tileRows(keys: Int) -> Int { min(256, max(16, 65_536 / max(keys, 1))) }
+  /// Query rows of one tile: the scores `[rows, keys]` stay within about 256 KB of cache. Whole blocks of 6, the rows a
+  /// tile product works on at once.
+  func tileRows(keys: Int) -> Int { min(252, max(18, 65_536 / max(keys, 1) / 6 * 6)) }
 }
 
-/// One head of one sequence, a tile of its query rows: the unit both directions walk over in the same order.
+/// One head of one sequence.
+private struct AttentionHead {
+  let head: Int
+  let queryRow: Int
+  let queries: Int
+  let keyRow: Int
+  let keys: Int
+  let example: UInt32
+}
+
+/// Some query rows of a head: the unit both directions walk over in the same order.
 private struct AttentionTile {
   let head: Int
   let queryRow: Int
-  let keyRow: Int
   let rows: Int
   /// Keys this tile looks at.
   let keys: Int
   /// Position of the first query among the keys.
   let firstPosition: Int
   let example: UInt32
-  let firstOfHead: Bool
+  let isFirst: Bool
 }
 
 extension Tape {
@@ -82,40 +95,45 @@ private struct AttentionKernel {
   let bias: OffsetBias?
   let pool: BufferPool
 
-  private var scratchRows: Int { form.tileRows(keys: keys.longest) }
+  private var tileRows: Int { min(form.tileRows(keys: keys.longest), max(queries.longest, 1)) }
+  /// Distance between the rows of a tile of scores.
+  private var stride: Int { max(roundedToVectors(keys.longest), 16) }
 
-  private func scratch() -> Tensor {
-    Tensor([min(scratchRows, max(queries.longest, 1)), max(keys.longest, 1)], in: pool)
-  }
-
-  private func forEachTile(_ body: (AttentionTile) -> Void) {
+  private func forEachHead(_ body: (AttentionHead) -> Void) {
     for sequence in 0..<queries.sequenceCount {
       let (length, keyCount) = (queries.lengths[sequence], keys.lengths[sequence])
       guard length > 0, keyCount > 0 else { continue }
-      let shift = keyCount - length
       for head in 0..<form.heads {
-        for first in stride(from: 0, to: length, by: scratchRows) {
-          let rows = min(scratchRows, length - first)
-          body(
-            AttentionTile(
-              head: head, queryRow: queries.starts[sequence] + first, keyRow: keys.starts[sequence], rows: rows,
-              keys: form.causal ? min(keyCount, shift + first + rows) : keyCount,
-              firstPosition: bias != nil || form.causal ? shift + first : first,
-              example: queries.examples[sequence], firstOfHead: first == 0))
-        }
+        body(
+          AttentionHead(
+            head: head, queryRow: queries.starts[sequence], queries: length, keyRow: keys.starts[sequence],
+            keys: keyCount, example: queries.examples[sequence]))
       }
     }
   }
 
-  private func at(_ tensor: Tensor, row: Int, head: Int, transposed: Bool = false) -> Matrix {
-    Matrix(
-      tensor.pointer + row * form.width + head * form.headWidth, stride: form.width, transposed: transposed)
+  private func forEachTile(_ head: AttentionHead, _ body: (AttentionTile) -> Void) {
+    let shift = head.keys - head.queries
+    for first in Swift.stride(from: 0, to: head.queries, by: tileRows) {
+      let rows = min(tileRows, head.queries - first)
+      body(
+        AttentionTile(
+          head: head.head, queryRow: head.queryRow + first, rows: rows,
+          keys: form.causal ? min(head.keys, shift + first + rows) : head.keys,
+          firstPosition: bias != nil || form.causal ? shift + first : first, example: head.example,
+          isFirst: first == 0))
+    }
   }
 
-  private func scores(_ tile: AttentionTile, q: Tensor, k: Tensor, into scores: Tensor) {
-    multiply(
-      at(q, row: tile.queryRow, head: tile.head), at(k, row: tile.keyRow, head: tile.head, transposed: true),
-      into: Matrix(scores.pointer, stride: scores.width), m: tile.rows, n: tile.keys, k: form.headWidth)
+  /// The columns of one head from this row on.
+  private func at(_ tensor: Tensor, row: Int, head: Int) -> UnsafeMutablePointer<Float> {
+    tensor.pointer + row * form.width + head * form.headWidth
+  }
+
+  private func softmaxAgain(_ tile: AttentionTile, _ scores: Tensor, _ logSumExp: Tensor) {
+    k_softmax_again(
+      scores.pointer, tile.rows, tile.keys, stride, tile.firstPosition, bias?.pointer(head: tile.head),
+      form.causal ? 1 : 0, form.scale, logSumExp.pointer + tile.head * logSumExp.width + tile.queryRow)
   }
 
   /// `y = mask * x / (1 - rate)` over a tile `[rows, keys]`.
@@ -124,21 +142,28 @@ private struct AttentionKernel {
     let examples = [UInt32](repeating: tile.example, count: tile.rows)
     let positions = (0..<tile.rows).map { UInt32(tile.firstPosition + $0) }
     k_dropout(
-      x.pointer, y.pointer, examples, positions, tile.rows, tile.keys, x.width,
+      x.pointer, y.pointer, examples, positions, tile.rows, tile.keys, stride,
       CounterGenerator(parent: dropout.generator, site: UInt32(tile.head)).key, dropout.rate)
   }
 
   func forward(q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSumExp: Tensor) {
-    let p = scratch()
-    forEachTile { tile in
-      scores(tile, q: q, k: k, into: p)
-      k_softmax(
-        p.pointer, tile.rows, tile.keys, p.width, tile.firstPosition, bias?.pointer(head: tile.head),
-        form.causal ? 1 : 0, form.scale, logSumExp.pointer + tile.head * logSumExp.width + tile.queryRow)
-      drop(tile, from: p, to: p)
-      multiply(
-        Matrix(p.pointer, stride: p.width), at(v, row: tile.keyRow, head: tile.head),
-        into: at(output, row: tile.queryRow, head: tile.head), m: tile.rows, n: form.headWidth, k: tile.keys)
+    let p = Tensor([tileRows, stride], in: pool)
+    let products = TileProducts(form: form, rows: tileRows, keys: stride, pool: pool)
+    let (keyColumns, valueRows) = (products.rightColumns(), products.rightRows(max(keys.longest, 1)))
+    forEachHead { head in
+      products.packColumns(at(k, row: head.keyRow, head: head.head), rows: head.keys, into: keyColumns)
+      products.packRows(at(v, row: head.keyRow, head: head.head), rows: head.keys, into: valueRows)
+      forEachTile(head) { tile in
+        let query = products.left(at(q, row: tile.queryRow, head: tile.head), stride: form.width, rows: tile.rows)
+        products.overWidth(query, keyColumns, into: p, rows: tile.rows, columns: tile.keys)
+        k_softmax(
+          p.pointer, tile.rows, tile.keys, stride, tile.firstPosition, bias?.pointer(head: tile.head),
+          form.causal ? 1 : 0, form.scale, logSumExp.pointer + tile.head * logSumExp.width + tile.queryRow)
+        drop(tile, from: p, to: p)
+        products.overKeys(
+          products.leftScores(p, rows: tile.rows, keys: tile.keys), valueRows, keys: tile.keys,
+          into: at(output, row: tile.queryRow, head: tile.head), rows: tile.rows)
+      }
     }
   }
 
@@ -146,52 +171,65 @@ private struct AttentionKernel {
     q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSumExp: Tensor, gradient: Tensor, dq: Tensor?,
     dk: Tensor?, dv: Tensor?, biasGradient: Tensor?
   ) {
-    let (p, dp) = (scratch(), scratch())
-    let dropped = form.dropout == nil ? p : scratch()
-    let delta = Tensor([scratchRows], in: pool)
+    let (p, dp) = (Tensor([tileRows, stride], in: pool), Tensor([tileRows, stride], in: pool))
+    let dropped = form.dropout == nil ? p : Tensor([tileRows, stride], in: pool)
+    let delta = Tensor([tileRows], in: pool)
+    let products = TileProducts(form: form, rows: tileRows, keys: stride, pool: pool)
+    let (keyColumns, valueColumns) = (products.rightColumns(), products.rightColumns())
+    let (keyRows, queryRows, upstreamRows) = (
+      products.rightRows(max(keys.longest, 1)), products.rightRows(tileRows), products.rightRows(tileRows)
+    )
+    let needsScores = dq != nil || dk != nil || biasGradient != nil
     if form.causal {
       // A causal tile skips keys after its last query: those rows get their gradient from later tiles, or none.
       dk?.fill(0)
       dv?.fill(0)
     }
-    forEachTile { tile in
-      scores(tile, q: q, k: k, into: p)
-      k_softmax_again(
-        p.pointer, tile.rows, tile.keys, p.width, tile.firstPosition, bias?.pointer(head: tile.head),
-        form.causal ? 1 : 0, form.scale, logSumExp.pointer + tile.head * logSumExp.width + tile.queryRow)
-      drop(tile, from: p, to: dropped)
-      let upstream = at(gradient, row: tile.queryRow, head: tile.head)
-      let beta: Float = tile.firstOfHead && !form.causal ? 0 : 1
-      if let dv {
-        multiply(
-          Matrix(dropped.pointer, stride: dropped.width, transposed: true), upstream,
-          into: at(dv, row: tile.keyRow, head: tile.head), m: tile.keys, n: form.headWidth, k: tile.rows, beta: beta)
-      }
-      guard dq != nil || dk != nil || biasGradient != nil else { return }
-      multiply(
-        upstream, at(v, row: tile.keyRow, head: tile.head, transposed: true),
-        into: Matrix(dp.pointer, stride: dp.width), m: tile.rows, n: tile.keys, k: form.headWidth)
-      drop(tile, from: dp, to: dp)
-      let result = at(output, row: tile.queryRow, head: tile.head)
-      k_row_dots(
-        upstream.pointer, result.pointer, delta.pointer, tile.rows, form.headWidth, upstream.stride, result.stride)
-      k_softmax_backward(p.pointer, dp.pointer, delta.pointer, tile.rows, tile.keys, p.width)
-      if let biasGradient, let bias {
-        k_bias_gradient(
-          dp.pointer, tile.rows, tile.keys, dp.width, tile.firstPosition,
-          biasGradient.pointer + tile.head * biasGradient.width + bias.zero)
-      }
-      if let dq {
-        multiply(
-          Matrix(dp.pointer, stride: dp.width), at(k, row: tile.keyRow, head: tile.head),
-          into: at(dq, row: tile.queryRow, head: tile.head), m: tile.rows, n: form.headWidth, k: tile.keys,
-          alpha: form.scale)
-      }
-      if let dk {
-        multiply(
-          Matrix(dp.pointer, stride: dp.width, transposed: true), at(q, row: tile.queryRow, head: tile.head),
-          into: at(dk, row: tile.keyRow, head: tile.head), m: tile.keys, n: form.headWidth, k: tile.rows,
-          alpha: form.scale, beta: beta)
+    forEachHead { head in
+      let (key, value) = (at(k, row: head.keyRow, head: head.head), at(v, row: head.keyRow, head: head.head))
+      products.packColumns(key, rows: head.keys, into: keyColumns)
+      if needsScores { products.packColumns(value, rows: head.keys, into: valueColumns) }
+      if dq != nil { products.packRows(key, rows: head.keys, into: keyRows) }
+      forEachTile(head) { tile in
+        let adds = !tile.isFirst || form.causal
+        let query = at(q, row: tile.queryRow, head: tile.head)
+        let upstream = at(gradient, row: tile.queryRow, head: tile.head)
+        products.overWidth(
+          products.left(query, stride: form.width, rows: tile.rows), keyColumns, into: p, rows: tile.rows,
+          columns: tile.keys)
+        softmaxAgain(tile, p, logSumExp)
+        drop(tile, from: p, to: dropped)
+        if let dv {
+          products.packRows(upstream, rows: tile.rows, into: upstreamRows)
+          products.overQueries(
+            dropped, upstreamRows, into: at(dv, row: head.keyRow, head: tile.head), queries: tile.rows,
+            keys: tile.keys, alpha: 1, adds: adds)
+        }
+        guard needsScores else { return }
+        products.overWidth(
+          products.left(upstream, stride: form.width, rows: tile.rows), valueColumns, into: dp, rows: tile.rows,
+          columns: tile.keys)
+        drop(tile, from: dp, to: dp)
+        k_row_dots(
+          upstream, at(output, row: tile.queryRow, head: tile.head), delta.pointer, tile.rows, form.headWidth,
+          form.width, form.width)
+        k_softmax_backward(p.pointer, dp.pointer, delta.pointer, tile.rows, tile.keys, stride)
+        if let biasGradient, let bias {
+          k_bias_gradient(
+            dp.pointer, tile.rows, tile.keys, stride, tile.firstPosition,
+            biasGradient.pointer + tile.head * biasGradient.width + bias.zero)
+        }
+        if let dq {
+          products.overKeys(
+            products.leftScores(dp, rows: tile.rows, keys: tile.keys), keyRows, keys: tile.keys,
+            into: at(dq, row: tile.queryRow, head: tile.head), rows: tile.rows, alpha: form.scale)
+        }
+        if let dk {
+          products.packRows(query, rows: tile.rows, into: queryRows)
+          products.overQueries(
+            dp, queryRows, into: at(dk, row: head.keyRow, head: tile.head), queries: tile.rows, keys: tile.keys,
+            alpha: form.scale, adds: adds)
+        }
       }
     }
   }

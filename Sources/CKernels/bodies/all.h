@@ -18,6 +18,7 @@
 #include "norm.h"
 #include "optimizer.h"
 #include "random.h"
+#include "tile_product.h"
 
 #define KERNEL_ENTRY(result, name, parameters, arguments) .name = KERNEL_JOIN(name, KERNEL_SET),
 #define KERNEL_TABLE_OF(set) kernels_##set

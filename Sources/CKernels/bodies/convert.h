@@ -59,12 +59,15 @@ KERNEL(void, bf16_to_float)(const uint16_t *x, float *y, long count) {
   FOR_VECTORS(count, store(y + i, (f32x16)(__builtin_convertvector(load_halves(x + i, n), u32x16) << 16), n));
 }
 
+INLINE u16x16 round_to_bf16(f32x16 x) {
+  const u32x16 bits = (u32x16)x;
+  const u32x16 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const u32x16 quiet = (bits >> 16) | 0x40u;
+  return __builtin_convertvector((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, u16x16);
+}
+
 KERNEL(void, float_to_bf16)(const float *x, uint16_t *y, long count) {
-  FOR_VECTORS(count, const u32x16 bits = (u32x16)load(x + i, n);
-              const u32x16 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-              const u32x16 quiet = (bits >> 16) | 0x40u;
-              const u32x16 kept = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
-              store_halves(y + i, __builtin_convertvector(kept, u16x16), n));
+  FOR_VECTORS(count, store_halves(y + i, round_to_bf16(load(x + i, n)), n));
 }
 
 INLINE f32x16 widen_halves(u16x16 x) {

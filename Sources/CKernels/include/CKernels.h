@@ -17,14 +17,19 @@ extern "C" {
 #endif
 
 // ---------------------------------------------------------------------------------------------- dispatch
-typedef enum { KERNEL_SET_SCALAR = 0, KERNEL_SET_AVX2 = 1, KERNEL_SET_AVX512 = 2 } kernel_set;
+typedef enum {
+  KERNEL_SET_SCALAR = 0,
+  KERNEL_SET_AVX2 = 1,
+  KERNEL_SET_AVX512 = 2,
+  KERNEL_SET_AVX512_BF16 = 3,  // with products of bfloat16 pairs
+} kernel_set;
 
 // The best set this CPU runs (CPUID and XGETBV).
 kernel_set kernels_best(void);
 // Chooses a set; 0 if done, -1 if this CPU cannot run it. Call before any other thread uses a kernel.
 int kernels_select(kernel_set set);
 kernel_set kernels_selected(void);
-// "scalar", "avx2" or "avx512".
+// "scalar", "avx2", "avx512" or "avx512-bf16".
 const char *kernels_name(kernel_set set);
 
 // ---------------------------------------------------------------------------------------------- elementwise
@@ -89,6 +94,20 @@ void k_softmax_backward(const float *p, float *dp, const float *delta, long rows
 void k_row_dots(const float *a, const float *b, float *delta, long rows, long width, long lda, long ldb);
 // dbias[j - i] += dz[i, j]; dbias points at the entry for offset 0.
 void k_bias_gradient(const float *dz, long rows, long columns, long ld, long first_row, float *dbias);
+
+// ---------------------------------------------------------------------------------------------- tile products
+// c [m, n] = alpha a b (+ c if `accumulate`). Operands are fp32, or bfloat16 in pairs along the summed dimension, one
+// 32-bit word a step. a: the word of row r and step p is a[r * a_row + p * a_step]. b [steps, ldb]: made by
+// k_pack_rows or k_pack_columns. Every entry is summed in the order of the steps.
+typedef enum { OPERAND_FP32 = 0, OPERAND_BF16 = 1 } operand_kind;
+void k_tile_product(operand_kind kind, const void *a, long a_row, long a_step, const void *b, long ldb, float *c,
+                    long ldc, long m, long n, long steps, float alpha, int accumulate);
+// x [rows, width] as right operand summed over its rows: y [steps, ldy]; ldy a multiple of 16, at least width.
+void k_pack_rows(operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width);
+// x [rows, width] as right operand summed over its columns: y [steps, ldy]; ldy a multiple of 16, at least rows.
+void k_pack_columns(operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width);
+// x [rows, width] as left operand summed over its columns, in bfloat16 pairs: y [rows, ldy], ldy at least width / 2.
+void k_pack_left(const float *x, long ldx, uint32_t *y, long ldy, long rows, long width);
 
 // ---------------------------------------------------------------------------------------------- narrow products
 // For m <= 8 rows, where a general product would spend its time packing w; w is read once, in order.

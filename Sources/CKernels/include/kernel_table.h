@@ -52,6 +52,16 @@
   X(double, cross_entropy, \
     (float *logits, const int32_t *labels, long rows, long columns, float gradient_scale), \
     (logits, labels, rows, columns, gradient_scale)) \
+  X(void, tile_product, \
+    (operand_kind kind, const void *a, long a_row, long a_step, const void *b, long ldb, float *c, long ldc, long m, \
+     long n, long steps, float alpha, int accumulate), \
+    (kind, a, a_row, a_step, b, ldb, c, ldc, m, n, steps, alpha, accumulate)) \
+  X(void, pack_rows, (operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width), \
+    (kind, x, ldx, y, ldy, rows, width)) \
+  X(void, pack_columns, (operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width), \
+    (kind, x, ldx, y, ldy, rows, width)) \
+  X(void, pack_left, (const float *x, long ldx, uint32_t *y, long ldy, long rows, long width), \
+    (x, ldx, y, ldy, rows, width)) \
   X(void, narrow_transposed, \
     (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k, \
      float alpha, float beta), \
