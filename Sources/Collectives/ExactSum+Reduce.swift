@@ -57,7 +57,7 @@ extension ExactSum {
     return outcome
   }
 
-  /// floor(log2) of the largest entries this rank has seen, per tensor.
+  /// floor(log2) of the largest entries this rank has seen, before scaling, per tensor.
   package func largestLogarithms() -> [Int64] {
     statistics.withLock { $0.logarithms.map { Int64($0) } }
   }

@@ -18,6 +18,9 @@ import Synchronization
 ///     } while outcome == .again        // at most once
 ///     if outcome == .done { sum.read(...) } else { ... .nonFinite: skip the step ... }
 ///
+/// Leaves of a scaled loss: windows, maxima and results are those of the gradients before scaling, so a change of the
+/// scale moves no window.
+///
 /// Checkpoint ``exponents`` with the training state: the bits of the next step depend on them.
 ///
 /// Unchecked Sendable: the integers are changed by workers only under the lock of their segment, statistics
@@ -52,6 +55,8 @@ public final class ExactSum: @unchecked Sendable {
   var windows: [Int32]
   private(set) var leafBits = GradientWindow.leafBits(leafCount: 0)
   private(set) var shifts: [Int32]
+  /// log2 of what the leaves' gradients are too large by.
+  private var scaleExponent: Int32 = 0
   /// Set while the words hold what travels or the result, cleared by `begin`.
   var isSealed = false
   /// Whether the windows come from the maxima of the step that is being repeated.
@@ -94,10 +99,13 @@ public final class ExactSum: @unchecked Sendable {
   }
 
   /// Clears sums and control words for a step.
-  /// - Parameter leafCount: leaves of the step over all ranks, at most 2^15; sets the room left for carries.
-  public func begin(leafCount: Int) {
+  /// - Parameters:
+  ///   - leafCount: leaves of the step over all ranks, at most 2^15; sets the room left for carries.
+  ///   - scaleExponent: the gradients of the leaves are 2^scaleExponent times those that ``read(_:into:)`` gives.
+  public func begin(leafCount: Int, scaleExponent: Int = 0) {
     leafBits = GradientWindow.leafBits(leafCount: leafCount)
-    shifts = windows.map { GradientWindow.shift(exponent: $0, leafBits: leafBits) }
+    self.scaleExponent = Int32(scaleExponent)
+    shifts = windows.map { GradientWindow.shift(exponent: $0 + self.scaleExponent, leafBits: leafBits) }
     words.update(repeating: 0)
     isSealed = false
     statistics.withLock { $0 = LeafStatistics(controlCount: controlCount, tensorCount: counts.count) }
@@ -122,7 +130,7 @@ public final class ExactSum: @unchecked Sendable {
       // In this order a NaN stays.
       if !(largest <= maxima[segment.tensor]) { maxima[segment.tensor] = largest }
     }
-    statistics.withLock { $0.count(maxima: maxima, windows: windows) }
+    statistics.withLock { $0.count(maxima: maxima, scaleExponent: scaleExponent, windows: windows) }
   }
 
   /// Adds to one of the caller's control words, 0 ..< controlCount. Sums wrap around.
@@ -157,10 +165,11 @@ public final class ExactSum: @unchecked Sendable {
   /// The sum of a control word filled by ``addControl(_:rounding:)``.
   public func controlDouble(_ index: Int) -> Double { FixedPoint.decode(control(index)) }
 
-  /// Writes the summed gradient of a tensor, `counts[tensor]` entries, each rounded once. Only after `.done`.
+  /// Writes the summed gradient of a tensor, `counts[tensor]` entries, each divided by 2^scaleExponent and rounded, once
+  /// for both. Only after `.done`.
   public func read(_ tensor: Int, into gradient: UnsafeMutablePointer<Float>) {
     let start = firstSum + counts[..<tensor].reduce(0, +)
-    k_fixed_point_read(words.baseAddress.map { $0 + start }, gradient, counts[tensor], shifts[tensor])
+    k_fixed_point_read(words.baseAddress.map { $0 + start }, gradient, counts[tensor], shifts[tensor] + scaleExponent)
   }
 }
 
@@ -198,7 +207,7 @@ struct LeafStatistics {
   /// Reserved words, then the caller's.
   var control: [Int64]
   var brackets: [WindowCounts]
-  /// floor(log2) of each tensor's largest entry; `none` while all are zero.
+  /// floor(log2) of each tensor's largest entry before scaling; `none` while all are zero.
   var logarithms: [Int32]
 
   static let none = Int32.min
@@ -210,13 +219,13 @@ struct LeafStatistics {
   }
 
   /// Takes in one leaf's largest magnitudes.
-  mutating func count(maxima: [Float], windows: [Int32]) {
+  mutating func count(maxima: [Float], scaleExponent: Int32, windows: [Int32]) {
     guard maxima.allSatisfy(\.isFinite) else {
       control[0] &+= 1
       return
     }
     for (tensor, maximum) in maxima.enumerated() where maximum != 0 {
-      let logarithm = Int32(maximum.exponent)
+      let logarithm = Int32(maximum.exponent) - scaleExponent
       logarithms[tensor] = max(logarithms[tensor], logarithm)
       if logarithm >= windows[tensor] {
         control[1] &+= 1

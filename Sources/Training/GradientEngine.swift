@@ -57,9 +57,12 @@ public final class GradientEngine {
   ///
   /// - Parameters:
   ///   - leaves: the leaves of the whole step, the same on every rank.
+  ///   - lossScale: the leaves' backward passes are seeded with so many times `gradientScale`, and their sum divided by
+  ///     it: exactly where it is a power of two, else with the rounding of one more product.
   ///   - onPoll: called every few milliseconds while workers or messages are under way; what it throws ends the wait.
   public func compute(
-    leaves: [LeafBatch], gradientScale: Float, dropout: DropoutPolicy?, onPoll: () throws -> Void = {}
+    leaves: [LeafBatch], gradientScale: Float, lossScale: Float = 1, dropout: DropoutPolicy?,
+    onPoll: () throws -> Void = {}
   ) throws -> Outcome {
     let parameters = evaluator.method.parameters
     let tape = Tape(pool: sitePool)
@@ -71,12 +74,12 @@ public final class GradientEngine {
     let exponents = sum.exponents
     var outcome: ExactSum.Outcome
     repeat {
-      sum.begin(leafCount: leaves.count)
+      sum.begin(leafCount: leaves.count, scaleExponent: Int(lossScale.exponent))
       failures.clear()
       let body: @Sendable (Int, Int) -> Void = { [evaluator, sum, pools, failures] worker, leaf in
         MatrixBackend.prepareThread()
         let result = evaluator.gradients(
-          leaves[leaf], sites: sites, gradientScale: gradientScale, dropout: dropout, pool: pools[worker])
+          leaves[leaf], sites: sites, gradientScale: lossScale * gradientScale, dropout: dropout, pool: pools[worker])
         let isFinite =
           result.lossSum.isFinite
           && result.gradients.allSatisfy { $0.map { k_all_finite($0.pointer, $0.count) != 0 } ?? true }
@@ -103,6 +106,7 @@ public final class GradientEngine {
 
     for (index, gradient) in siteGradients.enumerated() {
       sum.read(index, into: gradient.pointer)
+      if lossScale.significand != 1 { k_scale(gradient.pointer, 1 / lossScale.significand, gradient.count) }
       tape.seed(siteVariables[index], gradient: gradient)
     }
     tape.backward()

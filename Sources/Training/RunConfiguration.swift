@@ -36,8 +36,10 @@ public struct RunConfiguration: Sendable {
   public var logEvery: Int
   /// Most tokens generated for an answer.
   public var maxTargetLength: Int
-  /// A step with an infinite or undefined loss or gradient is skipped instead of ending the run.
+  /// A step with an infinite or undefined loss or gradient that no smaller loss scale can mend is skipped instead of
+  /// ending the run.
   public var skipsNonFiniteSteps = false
+  public var lossScaling = LossScaling.unscaled
   /// Resuming is allowed although settings that alter the result have changed.
   public var allowsChangedSettings = false
   /// Resuming is allowed on a machine that computes other bits.

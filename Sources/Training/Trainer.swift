@@ -30,7 +30,7 @@ public final class Trainer {
   let world: World?
   let folder: RunFolder?
   let archive: StateArchive
-  var state = TrainingState()
+  var state: TrainingState
   var best: [Tensor]?
   /// The step whose state was last handed to the writer.
   var submittedStep: Int?
@@ -51,6 +51,7 @@ public final class Trainer {
     self.metric = metric
     self.folder = folder
     world = engine.world
+    state = TrainingState(lossScaling: configuration.lossScaling)
     let parameters = engine.evaluator.method.parameters
     optimizer = makeOptimizer(
       configuration.optimizer, shapes: parameters.map(\.shape),
@@ -103,41 +104,40 @@ public final class Trainer {
     var loss: Double
     var norm: Double
     var rate: Double
+    /// What the loss was multiplied by.
+    var lossScale: Float
     var isSkipped = false
   }
 
-  /// One optimizer step; nil if a signal broke it off, which leaves the state as it was.
+  /// One optimizer step, or one that is skipped; nil if a signal broke it off, which leaves the state as it was.
   func update(_ plan: StepPlan) throws -> StepResult? {
     try injectFaults()
     let targets = Double(max(plan.targetCount, 1))
     let scale = faults.strikes(.nan, rank: world?.rank ?? 0, step: state.step + 1) ? Float.nan : Float(1 / targets)
+    let lossScale = lossScale
     let outcome = try engine.compute(
-      leaves: plan.leaves, gradientScale: scale,
+      leaves: plan.leaves, gradientScale: scale, lossScale: lossScale,
       dropout: DropoutPolicy(rate: configuration.dropout, seed: configuration.seed, step: state.step))
     let rate = configuration.learningRate * configuration.schedule.factor(step: state.scheduleStep)
     switch outcome {
     case .stopped:
       return nil
     case .nonFinite:
-      let failure = TrainingError.nonFinite(
-        step: state.step + 1, examples: try engine.nonFiniteLeaves(),
-        weights: engine.evaluator.model.nonFiniteWeights)
-      guard configuration.skipsNonFiniteSteps else { throw failure }
-      RunLog.warning("\(failure); the step is skipped")
-      state.step += 1
-      return StepResult(loss: .nan, norm: .nan, rate: rate, isSkipped: true)
+      return try skip(rate: rate)
     case .done(let lossSum):
-      let norm = engine.stages.measure(.update) {
-        let norm = GradientClipping.globalNorm(engine.gradients)
+      let norm = engine.stages.measure(.update) { GradientClipping.globalNorm(engine.gradients) }
+      // Finite leaves may add up to an infinite sum.
+      guard norm.isFinite else { return try skip(rate: rate) }
+      engine.stages.measure(.update) {
         if let limit = configuration.maxGradNorm { GradientClipping.clip(engine.gradients, maxNorm: limit, norm: norm) }
         optimizer.update(
           parameters: method.parameters.map(\.value), gradients: engine.gradients,
           rates: method.parameters.map { _ in Float(rate) })
-        return norm
       }
       state.step += 1
       state.scheduleStep += 1
-      return StepResult(loss: lossSum / targets, norm: norm, rate: rate)
+      state.lossScaler?.update(foundNonFinite: false)
+      return StepResult(loss: lossSum / targets, norm: norm, rate: rate, lossScale: lossScale)
     }
   }
 
@@ -145,7 +145,8 @@ public final class Trainer {
     var members: [String: JSON] = [
       "step": .integer(state.step), "epoch": .double(Double(state.step) / Double(planner.stepsPerEpoch)),
       "loss": .finite(result.loss), "learning_rate": .double(result.rate), "grad_norm": .finite(result.norm),
-      "loss_scale": 1.0, "source_tokens_per_second": .double((tokensPerSecond * 10).rounded() / 10),
+      "loss_scale": .double(Double(result.lossScale)),
+      "source_tokens_per_second": .double((tokensPerSecond * 10).rounded() / 10),
     ]
     if result.isSkipped { members["skipped"] = true }
     folder?.logMetrics(members)

@@ -3,7 +3,7 @@ import Diagnostics
 /// What can end a training or evaluation.
 public enum TrainingError: DescribedError, Equatable {
   /// `examples`: numbers from 1 of the examples in the leaves concerned; `weights`: damaged ones of the base.
-  case nonFinite(step: Int, examples: [String], weights: [String])
+  case nonFinite(step: Int, examples: [String], weights: [String], lossScaling: LossScaling = .unscaled)
   case changedSettings([String])
   case identityDiffers(checkpoint: String, now: String)
   case ranksDiffer(what: String, values: [String])
@@ -17,11 +17,13 @@ public enum TrainingError: DescribedError, Equatable {
 
   public var description: String {
     switch self {
-    case .nonFinite(let step, let examples, let weights):
-      "step \(step): the loss or a gradient is infinite or not a number (NaN), in the leaf of the training examples "
-        + "\(examples.joined(separator: "; ")) (counted from 1); "
+    case .nonFinite(let step, let examples, let weights, let scaling):
+      "step \(step): the loss or a gradient is infinite or not a number (NaN), "
+        + (examples.isEmpty
+          ? "in the sum of all leaves; "
+          : "in the leaf of the training examples \(examples.joined(separator: "; ")) (counted from 1); ")
         + (weights.isEmpty
-          ? "the last checkpoint is kept. Lower --learning-rate, set --max-grad-norm, or look at these examples"
+          ? Self.wayOut(scaling)
           : "the base model is damaged, as \(Self.listed(weights)) is not finite: get its files again")
     case .changedSettings(let changes):
       "this run cannot be resumed with other settings, as the result would be neither run's:\n  "
@@ -53,6 +55,19 @@ public enum TrainingError: DescribedError, Equatable {
           ?? "There is no checkpoint; make room and start again")
     case .unfitCheckpoint(let path, let reason):
       "the checkpoint \(path) does not fit this run: \(reason)"
+    }
+  }
+
+  /// What may help against a step that is not finite.
+  private static func wayOut(_ scaling: LossScaling) -> String {
+    let rest = "Lower --learning-rate, set --max-grad-norm, or look at these examples"
+    return switch scaling {
+    case .unscaled: "the last checkpoint is kept. \(rest)"
+    case .constant(let scale):
+      "the last checkpoint is kept. The loss scale of \(scale) may be too large: lower --loss-scale, or choose dynamic. "
+        + "Otherwise: \(rest)"
+    case .dynamic:
+      "the loss scale has come down to \(LossScaling.floor), so it is not the cause, and the last checkpoint is kept. \(rest)"
     }
   }
 

@@ -10,6 +10,8 @@ struct TrainingState: Sendable {
   var step = 0
   /// Updates the schedule has seen: steps that were not skipped.
   var scheduleStep = 0
+  /// With dynamic loss scaling: the scale of the next step.
+  var lossScaler: LossScaler?
   /// The last step after which the model was evaluated.
   var evaluatedStep: Int?
   /// The best evaluation so far, by the task's metric.
@@ -22,20 +24,42 @@ struct TrainingState: Sendable {
 
   var json: [String: JSON] {
     var members: [String: JSON] = ["step": .integer(step), "schedule_step": .integer(scheduleStep)]
+    if let lossScaler {
+      members["loss_scaler"] = .object([
+        "scale": .double(Double(lossScaler.scale)), "growth_tracker": .integer(lossScaler.growthTracker),
+      ])
+    }
     if let evaluatedStep { members["evaluated_step"] = .integer(evaluatedStep) }
     if let best { members["best"] = .object(["step": .integer(best.step), "value": .double(best.value)]) }
     return members
   }
 
-  init() {}
+  /// The state of a new run.
+  init(lossScaling: LossScaling) { lossScaler = lossScaling.scaler }
 
-  init(_ json: JSONObject) throws {
+  /// The state in a checkpoint. Dynamic loss scaling of which it knows nothing begins with its first scale.
+  init(_ json: JSONObject, lossScaling: LossScaling) throws {
+    self.init(lossScaling: lossScaling)
     step = try json.int("step")
     scheduleStep = try json.int("schedule_step")
     evaluatedStep = try json.optionalInt("evaluated_step")
+    if let object = try json.optionalObject("loss_scaler") { try lossScaler?.restore(object) }
     if let object = try json.optionalObject("best") {
       best = Best(step: try object.int("step"), value: try object.double("value"))
     }
+  }
+}
+
+extension LossScaler {
+  /// Takes up scale and tracker of a checkpoint.
+  fileprivate mutating func restore(_ json: JSONObject) throws {
+    let stored = Float(try json.double("scale"))
+    guard stored.isFinite, stored >= minimum else {
+      throw json.error("scale", expected: "a number from \(minimum) to the largest float")
+    }
+    let tracker = try json.int("growth_tracker")
+    guard tracker >= 0 else { throw json.error("growth_tracker", expected: "0 or more") }
+    self = LossScaler(scale: stored, growthInterval: growthInterval, growthTracker: tracker, minimum: minimum)
   }
 }
 
@@ -98,7 +122,7 @@ struct StateArchive {
     try optimizer.restore(
       updateCount: members.int("optimizer_updates"), state: Dictionary(uniqueKeysWithValues: optimizerState))
     try sum.restore(exponents: members.ints("gradient_exponents").map(Int32.init))
-    let state = try TrainingState(members.object("state"))
+    let state = try TrainingState(members.object("state"), lossScaling: configuration.lossScaling)
     return (state, best.count == method.parameters.count && state.best != nil ? best : nil)
   }
 }

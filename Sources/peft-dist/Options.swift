@@ -61,7 +61,7 @@ struct LeafFlags: ParsableArguments {
   var leafTokens = 512
   @Option(help: ArgumentHelp("Leaf workers of each rank (default: the cores it may use).", valueName: "n"))
   var threadsPerRank: Int?
-  @Option(help: ArgumentHelp("Arithmetic of the frozen projections: fp32 or bf16.", valueName: "name"))
+  @Option(help: ArgumentHelp("Arithmetic of the frozen projections: fp32, bf16 or fp16.", valueName: "name"))
   var precision = "fp32"
 
   func validate() throws {
@@ -69,8 +69,11 @@ struct LeafFlags: ParsableArguments {
     guard threadsPerRank.map({ $0 >= 1 }) ?? true else {
       throw ValidationError("--threads-per-rank must be at least 1")
     }
-    guard ["fp32", "bf16"].contains(precision) else {
-      throw ValidationError("--precision \(precision): expected fp32 or bf16")
+    guard ["fp32", "bf16", "fp16"].contains(precision) else {
+      throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
+    }
+    guard precision != "fp16" else {
+      throw ValidationError("--precision fp16: its arithmetic is not part of this version; take bf16 or fp32")
     }
   }
 }

@@ -34,6 +34,7 @@ extension TrainCommand {
       ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
       ("seed", .integer(Int(clamping: seed))),
     ]
+    let scaling = Self.settings(lossScaling ?? .unscaled)
     let harmless: [(String, JSON)] = [
       ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
       ("eval_file", text(evalFile)), ("test_file", text(testFile)), ("save_every", number(saveEvery)),
@@ -41,8 +42,20 @@ extension TrainCommand {
       ("threads_per_rank", number(leaf.threadsPerRank)),
       ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
     ]
-    return altering.map { .init($0.0, $0.1) } + harmless.map { .init($0.0, $0.1, altersResult: false) }
+    return (altering + scaling).map { .init($0.0, $0.1) } + harmless.map { .init($0.0, $0.1, altersResult: false) }
       + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]
+  }
+
+  private static func settings(_ scaling: LossScaling) -> [(String, JSON)] {
+    switch scaling {
+    case .unscaled: [("loss_scale", "none")]
+    case .constant(let scale): [("loss_scale", .double(Double(scale)))]
+    case .dynamic(let initial, let window):
+      [
+        ("loss_scale", "dynamic"), ("initial_loss_scale", .double(Double(initial))),
+        ("loss_scale_window", .integer(window)),
+      ]
+    }
   }
 
   /// The settings as a file that `--config` reads back: those that are set.

@@ -78,8 +78,29 @@ struct TrainCommand: ParsableCommand {
     help: ArgumentHelp(
       "What an infinite or undefined loss does: stop the run, or skip the step.", valueName: "stop|skip"))
   var nonFinite = "stop"
+  @Option(
+    help: ArgumentHelp(
+      "Factor on the loss in the backward pass: dynamic, none or a number (default: dynamic for fp16, else none).",
+      valueName: "dynamic|none|x"))
+  var lossScale: String?
+  @Option(
+    help: ArgumentHelp(
+      "Dynamic loss scale: the first one (default: \(Int(LossScaling.defaultInitial))).", valueName: "x"))
+  var initialLossScale: Float?
+  @Option(
+    help: ArgumentHelp(
+      "Dynamic loss scale: steps without overflow until it doubles (default: \(LossScaling.defaultWindow)).",
+      valueName: "n"))
+  var lossScaleWindow: Int?
   @Flag(help: "Show what would be trained, and stop.")
   var dryRun = false
+
+  /// As chosen, or what the precision needs; nil if it was chosen in words nobody knows.
+  var lossScaling: LossScaling? {
+    LossScaling(
+      named: lossScale ?? LossScaling.defaultName(precision: leaf.precision), initial: initialLossScale,
+      window: lossScaleWindow)
+  }
 
   func validate() throws {
     func check<Value>(_ flags: [(String, Value?)], _ expected: String, _ holds: (Value) -> Bool) throws {
@@ -91,6 +112,7 @@ struct TrainCommand: ParsableCommand {
       [
         ("--global-batch-size", globalBatchSize), ("--epochs", epochs), ("--steps", steps), ("--log-every", logEvery),
         ("--keep-checkpoints", keepCheckpoints), ("--eval-limit", evalLimit),
+        ("--loss-scale-window", lossScaleWindow),
       ], "at least 1"
     ) { $0 >= 1 }
     try check(
@@ -103,6 +125,13 @@ struct TrainCommand: ParsableCommand {
       [("--learning-rate", learningRate), ("--max-grad-norm", maxGradNorm), ("--weight-decay", weightDecay)],
       "a number from 0"
     ) { $0 >= 0 && $0.isFinite }
+    try check([("--initial-loss-scale", initialLossScale)], "a number from 1") { $0 >= 1 && $0.isFinite }
+    guard let scaling = lossScaling else {
+      throw ValidationError("--loss-scale \(lossScale ?? ""): expected dynamic, none or a number from 1")
+    }
+    if case .constant = scaling, initialLossScale != nil || lossScaleWindow != nil {
+      throw ValidationError("--initial-loss-scale and --loss-scale-window belong to --loss-scale dynamic")
+    }
     guard ["stop", "skip"].contains(nonFinite) else {
       throw ValidationError("--non-finite \(nonFinite): expected stop or skip")
     }

@@ -56,6 +56,7 @@ struct TrainRun {
     var resolved = try Self.configuration(
       flags, place: place, task: task, trainCount: split.train.count, rate: entry.defaultLearningRate)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
+    resolved.lossScaling = flags.lossScaling ?? .unscaled
     resolved.allowsChangedSettings = flags.allowChangedSettings
     resolved.allowsOtherIdentity = flags.allowOtherIdentity
     configuration = resolved

@@ -11,11 +11,11 @@ struct LeafSet {
   /// Adds leaf by leaf what `assignment` gives to each rank, reduces by adding words in the order of `ranks`,
   /// repeats as told; gives the outcome, the bits of the sums, and how often the leaves were added.
   func reduce(
-    with sums: [ExactSum], assignment: [[Int]], order: [Int]? = nil
+    with sums: [ExactSum], assignment: [[Int]], order: [Int]? = nil, scaleExponent: Int = 0
   ) -> (outcome: ExactSum.Outcome, bits: [[UInt32]], attempts: Int) {
     for attempt in 1...3 {
       for (sum, mine) in zip(sums, assignment) {
-        sum.begin(leafCount: leaves.count)
+        sum.begin(leafCount: leaves.count, scaleExponent: scaleExponent)
         for leaf in mine { LeafSet.add(leaves[leaf], to: sum) }
         sum.seal()
       }

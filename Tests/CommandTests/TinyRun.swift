@@ -35,12 +35,14 @@ final class TinyRun {
   // MARK: Running
 
   /// `peft-dist COMMAND …`, unbound, to its end.
-  func run(_ arguments: [String], ranks: Int? = nil, input: String = "", timeoutSeconds: Double = 60) throws
-    -> MPIRun
-  {
+  ///
+  /// - Parameter faults: what goes wrong on which rank in which step, see `FaultInjection`.
+  func run(
+    _ arguments: [String], ranks: Int? = nil, input: String = "", faults: String = "", timeoutSeconds: Double = 60
+  ) throws -> MPIRun {
     try MPIRun(
       "peft-dist", ranks: ranks, flags: ["--bind-to", "none"], arguments: arguments, input: input,
-      environment: environment, timeoutSeconds: timeoutSeconds)
+      environment: environment.merging(["PEFT_DIST_FAULT": faults]) { $1 }, timeoutSeconds: timeoutSeconds)
   }
 
   /// The same, still running.
