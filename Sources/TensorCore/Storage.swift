@@ -25,23 +25,30 @@ public final class Storage: @unchecked Sendable {
 ///
 /// A trainer that maps fresh pages for every activation spends half of its time in page faults; here a buffer goes back
 /// to the list of its size class when its tensor dies and is handed out again, so that the steady state allocates nothing.
+/// Buffers are cut from slabs that the system is asked to back with huge pages.
 public final class BufferPool: Sendable {
-  private struct FreeLists: @unchecked Sendable {
-    var buffers: [Int: [UnsafeMutablePointer<Float>]] = [:]
+  private struct State: @unchecked Sendable {
+    /// Free buffers by size class.
+    var free: [Int: [UnsafeMutablePointer<Float>]] = [:]
+    var slabs: [UnsafeMutableRawPointer] = []
+    /// What is left of the last slab.
+    var next: UnsafeMutableRawPointer?
+    var remaining = 0
     var bytes = 0
   }
-  private let free = Mutex(FreeLists())
+  private let state = Mutex(State())
+
+  private static let slabBytes = 32 << 20
+  private static let hugePage = 2 << 20
 
   public init() {}
 
   deinit {
-    free.withLock { lists in
-      for list in lists.buffers.values { for buffer in list { Foundation.free(buffer) } }
-    }
+    state.withLock { for slab in $0.slabs { Foundation.free(slab) } }
   }
 
-  /// Bytes this pool has taken from the system.
-  public var byteCount: Int { free.withLock { $0.bytes } }
+  /// Bytes this pool has handed out at most.
+  public var byteCount: Int { state.withLock { $0.bytes } }
 
   /// Size classes are an eighth of a power of two apart, so that leaves of similar length share buffers.
   static func sizeClass(_ count: Int) -> Int {
@@ -50,24 +57,39 @@ public final class BufferPool: Sendable {
     return (least + step - 1) / step * step
   }
 
-  /// Uninitialised room for `count` floats, aligned to 64 bytes.
+  /// Uninitialised room for `count` floats, aligned to 64 bytes: a free buffer of its class or one of the next three
+  /// (at most half as large again), else a new one.
   public func storage(count: Int) -> Storage {
-    let size = Self.sizeClass(count)
-    let reused: UnsafeMutablePointer<Float>? = free.withLock { lists in lists.buffers[size]?.popLast() }
-    let pointer = reused ?? allocate(size)
+    let wanted = Self.sizeClass(count)
+    let (pointer, size) = state.withLock { state in
+      var size = wanted
+      for _ in 0..<4 {
+        if let pointer = state.free[size]?.popLast() { return (pointer, size) }
+        size = Self.sizeClass(size + 1)
+      }
+      return (Self.cut(wanted, from: &state), wanted)
+    }
     return Storage(pointer: pointer, count: count) { [self] pointer in
       nonisolated(unsafe) let pointer = pointer
-      free.withLock { $0.buffers[size, default: []].append(pointer) }
+      state.withLock { $0.free[size, default: []].append(pointer) }
     }
   }
 
-  private func allocate(_ size: Int) -> UnsafeMutablePointer<Float> {
-    var memory: UnsafeMutableRawPointer?
-    let status = posix_memalign(&memory, 64, size * MemoryLayout<Float>.stride)
-    guard status == 0, let memory else {
-      preconditionFailure("out of memory: \(size * 4) bytes for an activation")
+  private static func cut(_ count: Int, from state: inout State) -> UnsafeMutablePointer<Float> {
+    let bytes = (count * MemoryLayout<Float>.stride + 63) / 64 * 64
+    if bytes > state.remaining {
+      let size = max(slabBytes, (bytes + hugePage - 1) / hugePage * hugePage)
+      var memory: UnsafeMutableRawPointer?
+      let status = posix_memalign(&memory, hugePage, size)
+      guard status == 0, let memory else { preconditionFailure("out of memory: \(size) bytes for activations") }
+      madvise(memory, size, MADV_HUGEPAGE)
+      state.slabs.append(memory)
+      (state.next, state.remaining) = (memory, size)
     }
-    free.withLock { $0.bytes += size * MemoryLayout<Float>.stride }
-    return memory.bindMemory(to: Float.self, capacity: size)
+    guard let start = state.next else { preconditionFailure("a slab has a start") }
+    state.next = start + bytes
+    state.remaining -= bytes
+    state.bytes += bytes
+    return start.bindMemory(to: Float.self, capacity: count)
   }
 }

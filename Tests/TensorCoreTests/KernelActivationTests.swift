@@ -29,6 +29,22 @@ private let activations: [(name: String, kind: activation_kind)] = [
     }
   }
 
+  /// relu with one bit an entry kept is relu, and its derivative that of relu, bit for bit.
+  @Test(arguments: KernelSet.available, kernelSizes) func reluBySigns(kernels: KernelSet, count: Int) throws {
+    let table = try kernels.table()
+    var x = sample(count, scale: 6)
+    for (index, value) in [Float(0), -0.0, 1e-40, .infinity].enumerated() where index < count { x[index] = value }
+    let dy = sample(count, stream: 2)
+    var (y, plain, dx, plainSlope) = (x, x, dy, dy)
+    var positive = [UInt16](repeating: 0, count: (count + 15) / 16)
+    table.relu_signs(x, &y, &positive, count)
+    table.activation(ACTIVATION_RELU, x, &plain, count)
+    #expect(y == plain)
+    table.relu_signs_backward(dy, positive, &dx, count)
+    table.activation_backward(ACTIVATION_RELU, dy, x, &plainSlope, count)
+    #expect(dx == plainSlope)
+  }
+
   @Test(arguments: KernelSet.available, kernelSizes) func gates(kernels: KernelSet, count: Int) throws {
     let table = try kernels.table()
     let a = sample(count, scale: 5), b = sample(count, stream: 2), dy = sample(count, stream: 3)

@@ -6,15 +6,29 @@ public typealias Activation = activation_kind
 extension Tape {
   /// `y = f(x)`.
   public func activation(_ kind: Activation, _ x: Variable) -> Variable {
+    if kind == ACTIVATION_RELU { return relu(x) }
     let value = allocate(x.shape)
     k_activation(kind, x.value.pointer, value.pointer, value.count)
     let output = result(value, of: x)
-    // relu's derivative can be read off its result, which the next projection keeps anyway.
-    let kept = kind == ACTIVATION_RELU ? value : x.value
-    let slot = x.slot
+    let (kept, slot) = (x.value, x.slot)
     record(output) { [self] gradient in
       let target = allocate(gradient.shape)
       k_activation_backward(kind, gradient.pointer, kept.pointer, target.pointer, target.count)
+      slot?.add(target, in: pool)
+    }
+    return output
+  }
+
+  /// `y = max(x, 0)`. The derivative reads one bit an entry; neither x nor y is kept for it.
+  private func relu(_ x: Variable) -> Variable {
+    let value = allocate(x.shape)
+    let positive = allocate([(value.count + 31) / 32])
+    positive.withBits { k_relu_signs(x.value.pointer, value.pointer, $0, value.count) }
+    let output = result(value, of: x)
+    let slot = x.slot
+    record(output) { [self] gradient in
+      let target = allocate(gradient.shape)
+      positive.withBits { k_relu_signs_backward(gradient.pointer, $0, target.pointer, target.count) }
       slot?.add(target, in: pool)
     }
     return output

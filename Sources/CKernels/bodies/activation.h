@@ -92,3 +92,25 @@ KERNEL(void, gated_backward)(activation_kind kind, const float *dy, const float 
                              float *db, long count) {
   FOR_ACTIVATION(gated_backward_loop, dy, a, b, da, db, count)
 }
+
+// One bit for each lane that is above zero.
+INLINE uint16_t positive_lanes(f32x16 x) {
+#if KERNEL_HAS_MASKS
+  return _mm512_cmp_ps_mask((__m512)x, _mm512_setzero_ps(), _CMP_GT_OQ);
+#else
+  uint16_t bits = 0;
+  for (int lane = 0; lane < 16; lane++) bits |= (uint16_t)((x[lane] > 0) << lane);
+  return bits;
+#endif
+}
+
+KERNEL(void, relu_signs)(const float *x, float *y, uint16_t *positive, long count) {
+  FOR_VECTORS(count, const f32x16 v = load(x + i, n); positive[i / 16] = positive_lanes(v);
+              store(y + i, v <= 0.0f ? (f32x16)0.0f : v, n));
+}
+
+KERNEL(void, relu_signs_backward)(const float *dy, const uint16_t *positive, float *dx, long count) {
+  const i32x16 lane = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768};
+  FOR_VECTORS(count, const i32x16 kept = (lane & (i32x16)(int32_t)positive[i / 16]) != 0;
+              store(dx + i, kept ? load(dy + i, n) : (f32x16)0.0f, n));
+}

@@ -45,6 +45,10 @@ typedef enum {
 void k_activation(activation_kind kind, const float *x, float *y, long count);
 // dx = dy * f'(x); dx may be dy.
 void k_activation_backward(activation_kind kind, const float *dy, const float *x, float *dx, long count);
+// y = relu(x), and one bit for each positive entry, 16 to a word: positive [ceil(count / 16)]; y may be x.
+void k_relu_signs(const float *x, float *y, uint16_t *positive, long count);
+// dx = dy where the bit is set, else 0; dx may be dy.
+void k_relu_signs_backward(const float *dy, const uint16_t *positive, float *dx, long count);
 // y = f(a) * b.
 void k_gated(activation_kind kind, const float *a, const float *b, float *y, long count);
 // da = dy * b * f'(a); db = dy * f(a).

@@ -9,6 +9,9 @@
   X(void, activation_backward, \
     (activation_kind kind, const float *dy, const float *x, float *dx, long count), \
     (kind, dy, x, dx, count)) \
+  X(void, relu_signs, (const float *x, float *y, uint16_t *positive, long count), (x, y, positive, count)) \
+  X(void, relu_signs_backward, (const float *dy, const uint16_t *positive, float *dx, long count), \
+    (dy, positive, dx, count)) \
   X(void, gated, (activation_kind kind, const float *a, const float *b, float *y, long count), \
     (kind, a, b, y, count)) \
   X(void, gated_backward, \
