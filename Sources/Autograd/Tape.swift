@@ -5,6 +5,8 @@ import TensorCore
 public final class GradientSlot {
   let shape: [Int]
   private(set) var gradient: Tensor?
+  /// Whether the gradient's numbers are fp16 ones as they are.
+  private var isHalf = false
 
   init(shape: [Int]) { self.shape = shape }
 
@@ -14,19 +16,33 @@ public final class GradientSlot {
     return gradient
   }
 
+  /// The same, rounded to fp16.
+  func takeRounded(in pool: BufferPool) -> Tensor? {
+    guard var finished = take() else { return nil }
+    if isHalf { return finished }
+    let target = finished.isUniquelyReferenced() ? finished : Tensor(shape, in: pool)
+    k_round_fp16(finished.pointer, target.pointer, target.count)
+    return target
+  }
+
   /// Adds `contribution`. The first one is kept as it is, without a copy.
-  func add(_ contribution: Tensor, in pool: BufferPool) {
+  ///
+  /// - Parameter isHalf: whether its numbers are known to be fp16 ones.
+  func add(_ contribution: Tensor, in pool: BufferPool, isHalf: Bool = false) {
     precondition(contribution.count == shape.reduce(1, *), "gradient \(contribution.shape) for a value \(shape)")
     guard gradient != nil else {
       gradient = contribution.reshaped(shape)
+      self.isHalf = isHalf
       return
     }
+    self.isHalf = false
     let target = writable(in: pool)
     k_accumulate(target.pointer, contribution.pointer, 1, target.count)
   }
 
   /// The gradient as a buffer of its own, zero if nothing flowed here yet: for operations that add into it in place.
   func accumulator(in pool: BufferPool) -> Tensor {
+    isHalf = false
     if gradient == nil {
       let zeros = Tensor(shape, in: pool)
       zeros.fill(0)
@@ -52,17 +68,22 @@ public final class GradientSlot {
 public struct Variable {
   public let value: Tensor
   let slot: GradientSlot?
+  /// On an fp16 tape, where all numbers of the value are fp16 ones: their bits, once somebody keeps them.
+  let half: HalfCopy?
 
   /// A value nobody differentiates: a frozen weight, an input.
   public init(constant value: Tensor) {
-    self.value = value
-    slot = nil
+    self.init(value: value, slot: nil)
   }
 
-  init(value: Tensor, slot: GradientSlot?) {
+  init(value: Tensor, slot: GradientSlot?, half: HalfCopy? = nil) {
     self.value = value
     self.slot = slot
+    self.half = half
   }
+
+  /// Whether value and gradient are rounded to fp16.
+  var isHalf: Bool { half != nil }
 
   public var shape: [Int] { value.shape }
   public var needsGradient: Bool { slot != nil }
@@ -78,12 +99,14 @@ public final class Tape {
   public let pool: BufferPool
   /// False while only values are wanted: then no variable needs a gradient.
   public let recordsGradients: Bool
+  public let precision: Precision
   private var steps: [() -> Void] = []
   /// The last operand converted to bfloat16: several projections in a row read the same one.
   private var converted: (source: Tensor, bits: Tensor)?
 
-  public init(pool: BufferPool, recordsGradients: Bool = true) {
+  public init(pool: BufferPool, recordsGradients: Bool = true, precision: Precision = .fp32) {
     self.pool = pool
+    self.precision = precision
     self.recordsGradients = recordsGradients
   }
 
@@ -100,11 +123,12 @@ public final class Tape {
   }
 
   /// Records the derivative of the operation that made `output`; it gets the gradient of the output, and is left out if
-  /// none arrived.
+  /// none arrived. The gradient of an fp16 value is rounded to fp16 here, when all of its parts have been added.
   func record(_ output: Variable, _ derivative: @escaping (_ outputGradient: Tensor) -> Void) {
     guard let slot = output.slot else { return }
-    steps.append {
-      if let gradient = slot.take() { derivative(gradient) }
+    let isHalf = output.isHalf
+    steps.append { [pool] in
+      if let gradient = isHalf ? slot.takeRounded(in: pool) : slot.take() { derivative(gradient) }
     }
   }
 

@@ -54,7 +54,8 @@ struct T5FeedForward: Sendable {
     let dense = scope.scope("DenseReluDense")
     gate = dense.linear(config.isGated ? "wi_0" : "wi", [wide, hidden])
     up = config.isGated ? dense.linear("wi_1", [wide, hidden]) : nil
-    down = dense.linear("wo", [hidden, wide])
+    // HF `_keep_in_fp32_modules`: its output overflows fp16 in large models.
+    down = dense.linear("wo", [hidden, wide], keepsFP32: true)
     norm = scope.parameter("layer_norm.weight", [hidden])
   }
 
@@ -137,7 +138,8 @@ public final class T5: LanguageModel {
     // Tied models may carry a copy of `shared` as their head; a different tensor is a head of its own.
     let own = weights.scope().optionalTensor("lm_head.weight", [config.vocabularySize, config.hiddenSize])
     let isTied = own.map { $0.hasSameBytes(as: shared.value) } ?? true
-    head = Linear(path: "lm_head", weight: isTied ? shared : Parameter("lm_head.weight", own ?? shared.value))
+    head = Linear(
+      path: "lm_head", weight: isTied ? shared : Parameter("lm_head.weight", own ?? shared.value), keepsFP32: true)
     try weights.finish(tolerated: [
       "encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
       "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
@@ -241,7 +243,7 @@ public final class T5: LanguageModel {
   func form(causal: Bool, _ pass: ForwardPass) -> AttentionForm {
     AttentionForm(
       heads: configuration.headCount, headWidth: configuration.headWidth, scale: 1, causal: causal,
-      dropout: pass.attentionDropout(), operands: pass.packed == nil ? OPERAND_FP32 : OPERAND_BF16)
+      dropout: pass.attentionDropout(), operands: pass.tape.precision == .bf16 ? OPERAND_BF16 : OPERAND_FP32)
   }
 
   private func selfAttend(
@@ -295,7 +297,8 @@ extension WeightScope {
   }
 
   /// The projection `name` with weight `[out, in]` and no bias.
-  func linear(_ name: String, _ shape: [Int]) -> Linear {
-    Linear(path: path.isEmpty ? name : "\(path).\(name)", weight: parameter("\(name).weight", shape))
+  func linear(_ name: String, _ shape: [Int], keepsFP32: Bool = false) -> Linear {
+    Linear(
+      path: path.isEmpty ? name : "\(path).\(name)", weight: parameter("\(name).weight", shape), keepsFP32: keepsFP32)
   }
 }

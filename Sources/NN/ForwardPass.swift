@@ -24,8 +24,10 @@ public struct DropoutPolicy: Sendable {
 public final class ForwardPass {
   public let tape: Tape
   public let seams: any Seams
-  /// Frozen projections in bfloat16; nil while all products are fp32.
-  public let packed: PackedWeights?
+  /// Frozen projections in the tape's precision.
+  public let weights: FrozenWeights
+  /// Looks for the first value that is not finite; nil in training.
+  public var watch: OverflowWatch?
   private let dropout: DropoutPolicy?
   private let substitutes: [ObjectIdentifier: Variable]
   private var nextSite: UInt32 = 0
@@ -33,9 +35,9 @@ public final class ForwardPass {
   /// - Parameter substitutes: variables that stand in for parameters of the base model: trained copies.
   public init(
     tape: Tape, seams: any Seams = NoSeams(), substitutes: [ObjectIdentifier: Variable] = [:],
-    dropout: DropoutPolicy? = nil, packed: PackedWeights? = nil
+    dropout: DropoutPolicy? = nil, weights: FrozenWeights = .fp32
   ) {
-    self.packed = packed
+    self.weights = weights
     self.tape = tape
     self.seams = seams
     self.substitutes = substitutes
@@ -46,6 +48,9 @@ public final class ForwardPass {
   public func variable(_ parameter: Parameter) -> Variable {
     substitutes[ObjectIdentifier(parameter)] ?? Variable(constant: parameter.value)
   }
+
+  /// A base parameter in the tape's precision; nil if it has no such form.
+  public func frozen(_ parameter: Parameter) -> FrozenProjection? { weights.projection(parameter) }
 
   /// The mask of the next dropout site over packed rows; nil if dropout is off.
   public func dropoutMask(_ layout: PackedLayout, rate: Float? = nil) -> DropoutMask? {

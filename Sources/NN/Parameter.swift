@@ -25,9 +25,15 @@ public struct Linear: Sendable {
   public let weight: Parameter
   public let bias: Parameter?
   public let layout: WeightLayout
+  /// Multiplied in fp32 where activations are fp16, its result not rounded: HF's `_keep_in_fp32_modules`, and heads.
+  public let keepsFP32: Bool
 
-  public init(path: String, weight: Parameter, bias: Parameter? = nil, layout: WeightLayout = .outputByInput) {
+  public init(
+    path: String, weight: Parameter, bias: Parameter? = nil, layout: WeightLayout = .outputByInput,
+    keepsFP32: Bool = false
+  ) {
     self.path = path
+    self.keepsFP32 = keepsFP32
     self.weight = weight
     self.bias = bias
     self.layout = layout
@@ -38,13 +44,15 @@ public struct Linear: Sendable {
 
   /// `y = x W + b`, adapted by the method of the pass. Shapes: x `[n, in]`, y `[n, out]`.
   public func callAsFunction(_ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {
-    pass.seams.linear(self, x, layout, pass) ?? unadapted(x, pass)
+    let y = pass.seams.linear(self, x, layout, pass) ?? unadapted(x, pass)
+    pass.watch?.see(path, input: x.value, output: y.value)
+    return y
   }
 
   /// The projection with an optional low-rank term, for methods that add one.
   public func unadapted(_ x: Variable, _ pass: ForwardPass, lowRank: LowRankTerm? = nil) -> Variable {
     pass.tape.linear(
       x, weight: pass.variable(weight), bias: bias.map(pass.variable), layout: layout, lowRank: lowRank,
-      packed: pass.packed?.projection(weight))
+      frozen: pass.weights.projection(weight), keepsFP32: keepsFP32)
   }
 }

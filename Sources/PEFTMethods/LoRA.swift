@@ -191,7 +191,9 @@ public final class LoRA: PEFTMethod {
     func adapts(_ layer: Linear) -> Bool { terms[layer.path] != nil || savedHeads[layer.path] != nil }
 
     func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable? {
-      if let head = savedHeads[layer.path] { return pass.tape.linear(x, weight: sites[head]) }
+      if let head = savedHeads[layer.path] {
+        return pass.tape.linear(x, weight: sites[head], keepsFP32: layer.keepsFP32)
+      }
       guard let term = terms[layer.path] else { return nil }
       return layer.unadapted(
         x, pass,

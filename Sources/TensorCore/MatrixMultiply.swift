@@ -113,6 +113,9 @@ public struct Matrix {
   }
 }
 
+/// Few rows against a large matrix: reading it once beats packing it first.
+func isNarrowProduct(m: Int, weights: Int) -> Bool { m <= 8 && weights >= 16_384 }
+
 /// `c[m, n] = alpha * op(a)[m, k] * op(b)[k, n] + beta * c`.
 ///
 /// The same call gives the same bits on any thread and for any alignment; the product cut into row blocks does not,
@@ -121,8 +124,7 @@ public func multiply(
   _ a: Matrix, _ b: Matrix, into c: Matrix, m: Int, n: Int, k: Int, alpha: Float = 1, beta: Float = 0
 ) {
   guard m > 0, n > 0 else { return }
-  // Few rows against a large matrix: reading it once beats packing it first.
-  if m <= 8, !a.transposed, n * k >= 16_384 {
+  if !a.transposed, isNarrowProduct(m: m, weights: n * k) {
     if b.transposed {
       k_narrow_transposed(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
     } else {

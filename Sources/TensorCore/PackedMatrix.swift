@@ -52,12 +52,16 @@ public final class PackedMatrix: @unchecked Sendable {
 public enum PackingError: DescribedError {
   case refused(k: Int, n: Int)
   case unusableCache(path: String, reason: String)
+  case beyondFP16(weight: String, largest: Float)
 
   public var description: String {
     switch self {
     case .refused(let k, let n): "oneDNN cannot pack a [\(k), \(n)] weight for bfloat16; use --precision fp32"
     case .unusableCache(let path, let reason):
-      "cannot use the packed weights \(path): \(reason); remove the file, or name another --cache-dir"
+      "cannot use the cached weights \(path): \(reason); remove the file, or name another --cache-dir"
+    case .beyondFP16(let weight, let largest):
+      "the weight \(weight) has an entry of magnitude \(largest), but fp16 ends at \(Int(HalfMatrix.largest)); use --precision "
+        + "bf16 or fp32"
     }
   }
 }

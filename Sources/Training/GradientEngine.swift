@@ -24,6 +24,8 @@ public final class GradientEngine {
   private let pools: [BufferPool]
   private let sitePool = BufferPool()
   private let siteGradients: [Tensor]
+  /// Dropout of the last step.
+  private var dropout: DropoutPolicy?
 
   public enum Outcome: Equatable {
     /// Sum of the token losses over the global batch; `gradients` holds the gradient.
@@ -64,6 +66,7 @@ public final class GradientEngine {
     leaves: [LeafBatch], gradientScale: Float, lossScale: Float = 1, dropout: DropoutPolicy?,
     onPoll: () throws -> Void = {}
   ) throws -> Outcome {
+    self.dropout = dropout
     let parameters = evaluator.method.parameters
     let tape = Tape(pool: sitePool)
     let variables = parameters.map { tape.variable($0.value) }
@@ -123,21 +126,35 @@ extension GradientEngine {
     let own = failures.text
     return try (world?.gatherAtAll(own) ?? [own]).filter { !$0.isEmpty }
   }
+
+  /// After a non-finite step: where the forward pass of such a leaf first left the finite numbers, found by running it
+  /// again; nil if none did.
+  public func firstOverflow() throws -> String? {
+    MatrixBackend.prepareThread()
+    let own = failures.first.flatMap {
+      evaluator.firstOverflow($0, sites: evaluator.sites(pool: sitePool), dropout: dropout, pool: pools[0])
+    }
+    return try (world?.gatherAtAll(own ?? "") ?? [own ?? ""]).first { !$0.isEmpty }
+  }
 }
 
 /// Leaves whose loss or gradient was not finite, noted by workers.
 private final class FailedLeaves: Sendable {
-  private let examples = Mutex<[[UInt32]]>([])
+  private let leaves = Mutex<[LeafBatch]>([])
 
-  func note(_ leaf: LeafBatch) { examples.withLock { $0.append(leaf.examples) } }
-  func clear() { examples.withLock { $0 = [] } }
+  func note(_ leaf: LeafBatch) { leaves.withLock { $0.append(leaf) } }
+  func clear() { leaves.withLock { $0 = [] } }
+
+  /// The leaf of the lowest examples.
+  var first: LeafBatch? { sorted.first }
 
   /// At most three leaves' example numbers.
   var text: String {
-    examples.withLock { leaves in
-      leaves.sorted { $0.lexicographicallyPrecedes($1) }.prefix(3)
-        .map { $0.map { "\($0 + 1)" }.joined(separator: ", ") }.joined(separator: "; ")
-    }
+    sorted.prefix(3).map { $0.examples.map { "\($0 + 1)" }.joined(separator: ", ") }.joined(separator: "; ")
+  }
+
+  private var sorted: [LeafBatch] {
+    leaves.withLock { $0.sorted { $0.examples.lexicographicallyPrecedes($1.examples) } }
   }
 }
 

@@ -8,11 +8,11 @@ import TensorCore
 public struct LeafEvaluator: Sendable {
   public let model: any LanguageModel
   public let method: any PEFTMethod
-  /// Frozen projections in bfloat16; nil for fp32.
-  public let packed: PackedWeights?
+  /// Frozen projections in the precision of the run.
+  public let weights: FrozenWeights
 
-  public init(model: any LanguageModel, method: any PEFTMethod, packed: PackedWeights? = nil) {
-    self.packed = packed
+  public init(model: any LanguageModel, method: any PEFTMethod, weights: FrozenWeights = .fp32) {
+    self.weights = weights
     self.model = model
     self.method = method
   }
@@ -31,9 +31,9 @@ public struct LeafEvaluator: Sendable {
   public func gradients(
     _ batch: LeafBatch, sites: [Tensor], gradientScale: Float, dropout: DropoutPolicy?, pool: BufferPool
   ) -> Result {
-    let tape = Tape(pool: pool)
+    let tape = Tape(pool: pool, precision: weights.precision)
     let variables = sites.map(tape.variable)
-    let pass = method.pass(tape: tape, sites: variables, dropout: dropout, packed: packed)
+    let pass = method.pass(tape: tape, sites: variables, dropout: dropout, weights: weights)
     let lossSum = model.lossSum(batch, pass, gradientScale: gradientScale)
     tape.backward()
     return Result(lossSum: lossSum, gradients: variables.map(\.gradient))
@@ -42,7 +42,19 @@ public struct LeafEvaluator: Sendable {
   /// A pass that records nothing, for evaluation and generation.
   public func inferencePass(sites: [Tensor], pool: BufferPool) -> ForwardPass {
     method.pass(
-      tape: Tape(pool: pool, recordsGradients: false), sites: sites.map { Variable(constant: $0) }, packed: packed)
+      tape: Tape(pool: pool, recordsGradients: false, precision: weights.precision),
+      sites: sites.map { Variable(constant: $0) }, weights: weights)
+  }
+
+  /// Where the forward pass of a leaf first leaves the finite numbers; nil if it does not.
+  func firstOverflow(_ batch: LeafBatch, sites: [Tensor], dropout: DropoutPolicy?, pool: BufferPool) -> String? {
+    let tape = Tape(pool: pool, recordsGradients: false, precision: weights.precision)
+    let pass = method.pass(
+      tape: tape, sites: sites.map { Variable(constant: $0) }, dropout: dropout, weights: weights)
+    let watch = OverflowWatch()
+    pass.watch = watch
+    _ = model.lossSum(batch, pass, gradientScale: 0)
+    return watch.first
   }
 
   /// The sites of the method's present parameters.

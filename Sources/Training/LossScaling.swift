@@ -1,3 +1,5 @@
+import Autograd
+
 /// What the loss is multiplied by before the backward pass, so that gradients in half precision neither vanish nor
 /// overflow.
 ///
@@ -31,7 +33,7 @@ public enum LossScaling: Sendable, Equatable {
   }
 
   /// What a precision needs if the user chooses nothing.
-  public static func defaultName(precision: String) -> String { precision == "fp16" ? "dynamic" : "none" }
+  public static func defaultName(precision: Precision) -> String { precision == .fp16 ? "dynamic" : "none" }
 
   /// The scaler of a new run; nil where the scale never changes.
   var scaler: LossScaler? {

@@ -1,3 +1,4 @@
+import Autograd
 import CKernels
 import Checkpoints
 import Collectives
@@ -12,13 +13,13 @@ public struct NumericIdentity: Sendable, Equatable {
   /// Measures this process: a few milliseconds of products and kernels on fixed inputs.
   ///
   /// Throws: `PackingError` where this precision cannot be had.
-  public static func measure(programVersion: String, precision: String, leafTokens: Int) throws -> NumericIdentity {
+  public static func measure(programVersion: String, precision: Precision, leafTokens: Int) throws -> NumericIdentity {
     let kernels = String(cString: kernels_name(kernels_selected()))
-    let battery = try battery(packed: precision == "bf16").prefix(16)
+    let battery = try battery(precision).prefix(16)
     let library =
-      precision == "bf16" ? "\(MatrixBackend.identity) and \(MatrixBackend.packedLayoutName)" : MatrixBackend.identity
+      precision == .bf16 ? "\(MatrixBackend.identity) and \(MatrixBackend.packedLayoutName)" : MatrixBackend.identity
     return NumericIdentity(
-      text: "peft-dist \(programVersion), kernels \(kernels), \(library), \(precision), "
+      text: "peft-dist \(programVersion), kernels \(kernels), \(library), \(precision.rawValue), "
         + "leaf tokens \(leafTokens), battery \(battery)")
   }
 
@@ -35,7 +36,7 @@ public struct NumericIdentity: Sendable, Equatable {
   }
 
   /// SHA-256 over the results of a fixed battery of products and kernels.
-  private static func battery(packed: Bool) throws -> String {
+  private static func battery(_ precision: Precision) throws -> String {
     var bytes: [UInt8] = []
     func append(_ tensor: Tensor) {
       bytes.append(contentsOf: UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * 4))
@@ -64,7 +65,23 @@ public struct NumericIdentity: Sendable, Equatable {
       multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k)
       append(c)
     }
-    if packed {
+    switch precision {
+    case .fp32: break
+    case .fp16:
+      let (weight, x) = (numbers([512, 96], 30), numbers([37, 96], 31))
+      let (bits, pool) = (Tensor(zeros: [weight.count / 2]), BufferPool())
+      let stored = bits.withBits { base in
+        HalfMatrix.store(weight, into: base)
+        return HalfMatrix(bits: base, rows: 512, width: 96, owner: bits.storage)
+      }
+      for rows in [3, 37] {
+        let y = Tensor(zeros: [rows, 512])
+        stored.multiply(x.rows(0..<rows), transposed: true, into: y, pool: pool)
+        append(y)
+        k_round_fp16(y.pointer, y.pointer, y.count)
+        append(y)
+      }
+    case .bf16:
       let (rows, k, n) = (37, 512, 96)
       let room = Tensor(zeros: [PackedMatrix.byteCount(k: k, n: n) / 4 + 16])
       let base = UnsafeMutableRawPointer(room.pointer).alignedUp(toMultipleOf: 64)

@@ -23,7 +23,8 @@ extension Trainer {
     let weights = engine.evaluator.model.nonFiniteWeights
     let mayBeTheScale = weights.isEmpty && state.lossScaler.map { !$0.isAtMinimum } ?? false
     let failure = TrainingError.nonFinite(
-      step: state.step + 1, examples: examples, weights: weights, lossScaling: configuration.lossScaling)
+      step: state.step + 1, examples: examples, weights: weights, lossScaling: configuration.lossScaling,
+      precision: engine.evaluator.weights.precision, overflow: mayBeTheScale ? nil : try engine.firstOverflow())
     guard mayBeTheScale || configuration.skipsNonFiniteSteps else { throw failure }
     state.lossScaler?.update(foundNonFinite: true)
     state.step += 1

@@ -1,9 +1,13 @@
+import Autograd
 import Diagnostics
 
 /// What can end a training or evaluation.
 public enum TrainingError: DescribedError, Equatable {
-  /// `examples`: numbers from 1 of the examples in the leaves concerned; `weights`: damaged ones of the base.
-  case nonFinite(step: Int, examples: [String], weights: [String], lossScaling: LossScaling = .unscaled)
+  /// `examples`: numbers from 1 of the examples in the leaves concerned; `weights`: damaged ones of the base; `overflow`:
+  /// where the forward pass first left the finite numbers, if it did.
+  case nonFinite(
+    step: Int, examples: [String], weights: [String], lossScaling: LossScaling = .unscaled,
+    precision: Precision = .fp32, overflow: String? = nil)
   case changedSettings([String])
   case identityDiffers(checkpoint: String, now: String)
   case ranksDiffer(what: String, values: [String])
@@ -17,13 +21,13 @@ public enum TrainingError: DescribedError, Equatable {
 
   public var description: String {
     switch self {
-    case .nonFinite(let step, let examples, let weights, let scaling):
+    case .nonFinite(let step, let examples, let weights, let scaling, let precision, let overflow):
       "step \(step): the loss or a gradient is infinite or not a number (NaN), "
         + (examples.isEmpty
           ? "in the sum of all leaves; "
           : "in the leaf of the training examples \(examples.joined(separator: "; ")) (counted from 1); ")
         + (weights.isEmpty
-          ? Self.wayOut(scaling)
+          ? Self.place(overflow, precision) + Self.wayOut(scaling)
           : "the base model is damaged, as \(Self.listed(weights)) is not finite: get its files again")
     case .changedSettings(let changes):
       "this run cannot be resumed with other settings, as the result would be neither run's:\n  "
@@ -56,6 +60,14 @@ public enum TrainingError: DescribedError, Equatable {
     case .unfitCheckpoint(let path, let reason):
       "the checkpoint \(path) does not fit this run: \(reason)"
     }
+  }
+
+  /// What overflowed, and the way out of fp16.
+  private static func place(_ overflow: String?, _ precision: Precision) -> String {
+    let found = overflow.map { "the forward pass leaves the finite numbers at \($0)" }
+    guard precision == .fp16 else { return found.map { "\($0); " } ?? "" }
+    return (found ?? "the forward pass is finite, so a gradient overflowed")
+      + ", and fp16 ends at 65504: take --precision bf16 or fp32. Otherwise: "
   }
 
   /// What may help against a step that is not finite.

@@ -69,13 +69,12 @@ struct BenchCommand: ParsableCommand {
     let folder = try modelFolder(world)
     let base = try ModelCatalogue.load(folder)
     let workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.cores().count)
-    let packed =
-      leaf.precision == "bf16"
-      ? try Workplace.pack(base, folder: folder, cache: DataFlags.cacheFolder(cacheDir)) : nil
+    let weights = try Workplace.weights(
+      of: base, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(cacheDir))
     let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
     let tuned = try MethodCatalogue.entry(named: method.method).make(options, base, 42)
     let engine = GradientEngine(
-      evaluator: LeafEvaluator(model: base, method: tuned, packed: packed), world: world, workers: workers)
+      evaluator: LeafEvaluator(model: base, method: tuned, weights: weights), world: world, workers: workers)
     let optimizer = makeOptimizer(
       OptimizerConfiguration(), shapes: tuned.parameters.map(\.shape), weightDecays: tuned.parameters.map { _ in 0.01 })
     let examples = try self.examples(base)
@@ -106,14 +105,17 @@ struct BenchCommand: ParsableCommand {
       tokens += members.reduce(0) { $0 + $1.source.count }
       work += UsefulWork(base.description, tuned, members).floatingPointOperations
     }
-    let ceiling = try Self.matrixRate(workers: workers, world: world, isPacked: packed != nil)
+    let ceiling = try Self.matrixRate(workers: workers, world: world, isPacked: leaf.arithmetic == .bf16)
+    let buffers = try world.gatherAtAll("\(engine.bufferByteCount >> 20)").compactMap { Int($0) }
     try report(
-      world, workers: workers, seconds: seconds, tokens: tokens, work: work, ceiling: ceiling, loss: loss)
+      world, workers: workers, buffers: buffers, seconds: seconds, tokens: tokens, work: work, ceiling: ceiling,
+      loss: loss)
   }
 
   @MainActor
   private func report(
-    _ world: World, workers: LeafPool, seconds: [Double], tokens: Int, work: Double, ceiling: Double, loss: Double
+    _ world: World, workers: LeafPool, buffers: [Int], seconds: [Double], tokens: Int, work: Double, ceiling: Double,
+    loss: Double
   ) throws {
     let median = seconds.sorted()[seconds.count / 2]
     let memory = try world.gatherAtAll("\(ProcessMemory.peakMegabytes) \(ProcessMemory.proportionalMegabytes)")
@@ -131,7 +133,7 @@ struct BenchCommand: ParsableCommand {
       "share_of_ceiling": rounded(work / total / 1e9 / ceiling, 1e4), "matrix_backend": .string(MatrixBackend.identity),
       "peak_rss_mb": .array(memory.map { .integer(Int($0.split(separator: " ")[0]) ?? 0) }),
       "pss_mb": .array(memory.map { .integer(Int($0.split(separator: " ")[1]) ?? 0) }),
-      "final_loss": rounded(loss, 1e5),
+      "activation_buffers_mb": .array(buffers.map { .integer($0) }), "final_loss": rounded(loss, 1e5),
     ]
     print(JSON.object(members).encoded(.indented))
   }

@@ -29,7 +29,7 @@ struct DoctorCommand: ParsableCommand {
   private func examine(_ world: World) throws -> Bool {
     try agreeOnKernels(over: world)
     let cores = CPUAffinity.cores()
-    let identity = try NumericIdentity.measure(programVersion: PeftDist.version, precision: "fp32", leafTokens: 512)
+    let identity = try NumericIdentity.measure(programVersion: PeftDist.version, precision: .fp32, leafTokens: 512)
     var problems: [String] = []
     if let warning = try CPUAffinity.bindingWarning(threads: cores.count, world: world),
       world.size > 1 || cores.count == 1

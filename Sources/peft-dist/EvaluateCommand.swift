@@ -49,7 +49,7 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluate(_ world: World) throws {
     if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try requireWritable(path) } }
     let place = try Workplace(
-      model: model.model, threads: leaf.threadsPerRank, precision: leaf.precision, cache: data.cacheFolder,
+      model: model.model, threads: leaf.threadsPerRank, precision: leaf.arithmetic, cache: data.cacheFolder,
       world: world)
     let task = try TaskCatalogue.task(named: data.task, options: data.textOptions)
     let location =
@@ -60,7 +60,7 @@ struct EvaluateCommand: ParsableCommand {
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
     let set = EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
     let evaluator = LeafEvaluator(
-      model: place.model, method: try place.method(adapter: adapter), packed: place.packed)
+      model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
     let evaluation = Evaluation(
       evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
       leafTokens: leaf.leafTokens, maxTargetLength: place.maxTargetLength(data, task))

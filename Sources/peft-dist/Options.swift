@@ -1,4 +1,5 @@
 import ArgumentParser
+import Autograd
 import Collectives
 import Diagnostics
 import Foundation
@@ -61,19 +62,21 @@ struct LeafFlags: ParsableArguments {
   var leafTokens = 512
   @Option(help: ArgumentHelp("Leaf workers of each rank (default: the cores it may use).", valueName: "n"))
   var threadsPerRank: Int?
-  @Option(help: ArgumentHelp("Arithmetic of the frozen projections: fp32, bf16 or fp16.", valueName: "name"))
-  var precision = "fp32"
+  @Option(
+    help: ArgumentHelp(
+      "fp32; bf16: frozen projections in bfloat16; fp16: weights and activations in half precision.", valueName: "name")
+  )
+  var precision = Precision.fp32.rawValue
+
+  var arithmetic: Precision { Precision(rawValue: precision) ?? .fp32 }
 
   func validate() throws {
     guard leafTokens >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
     guard threadsPerRank.map({ $0 >= 1 }) ?? true else {
       throw ValidationError("--threads-per-rank must be at least 1")
     }
-    guard ["fp32", "bf16", "fp16"].contains(precision) else {
+    guard Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
-    }
-    guard precision != "fp16" else {
-      throw ValidationError("--precision fp16: its arithmetic is not part of this version; take bf16 or fp32")
     }
   }
 }

@@ -98,7 +98,7 @@ struct TrainCommand: ParsableCommand {
   /// As chosen, or what the precision needs; nil if it was chosen in words nobody knows.
   var lossScaling: LossScaling? {
     LossScaling(
-      named: lossScale ?? LossScaling.defaultName(precision: leaf.precision), initial: initialLossScale,
+      named: lossScale ?? LossScaling.defaultName(precision: leaf.arithmetic), initial: initialLossScale,
       window: lossScaleWindow)
   }
 

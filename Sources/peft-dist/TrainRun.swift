@@ -27,7 +27,7 @@ struct TrainRun {
     self.flags = flags
     self.world = world
     place = try Workplace(
-      model: flags.model.model, threads: flags.leaf.threadsPerRank, precision: flags.leaf.precision,
+      model: flags.model.model, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
       cache: flags.data.cacheFolder, world: world)
     PhaseBoard.enter("reading the data")
     task = try TaskCatalogue.task(named: flags.data.task, options: flags.data.textOptions)
@@ -140,7 +140,7 @@ struct TrainRun {
 
   private func makeEvaluation() -> Evaluation {
     Evaluation(
-      evaluator: LeafEvaluator(model: place.model, method: tuned, packed: place.packed), world: world,
+      evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: world,
       workers: place.workers,
       tokenizer: place.tokenizer, leafTokens: flags.leaf.leafTokens, maxTargetLength: configuration.maxTargetLength)
   }
@@ -151,7 +151,7 @@ struct TrainRun {
       leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount, seed: flags.seed)
     warnAboutIdleWorkers(planner)
     let engine = GradientEngine(
-      evaluator: LeafEvaluator(model: place.model, method: tuned, packed: place.packed), world: world,
+      evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: world,
       workers: place.workers)
     return Trainer(
       configuration: configuration, engine: engine, evaluation: evaluation ?? makeEvaluation(), planner: planner,
@@ -160,7 +160,7 @@ struct TrainRun {
 
   func measuredIdentity() throws -> NumericIdentity {
     let identity = try NumericIdentity.measure(
-      programVersion: PeftDist.version, precision: flags.leaf.precision, leafTokens: flags.leaf.leafTokens)
+      programVersion: PeftDist.version, precision: flags.leaf.arithmetic, leafTokens: flags.leaf.leafTokens)
     try identity.agree(over: world)
     return identity
   }

@@ -1,3 +1,4 @@
+import Autograd
 import Checkpoints
 import Collectives
 import Diagnostics
@@ -16,13 +17,13 @@ struct Workplace {
   let model: any LanguageModel
   let tokenizer: any Tokenizer
   let workers: LeafPool
-  /// Frozen projections in bfloat16, where that precision was asked for.
-  let packed: PackedWeights?
+  /// Frozen projections in the precision that was asked for.
+  let weights: FrozenWeights
 
   /// - Parameters:
   ///   - threads: leaf workers; nil for the cores this rank may use.
-  ///   - cache: folder for packed weights.
-  init(model path: String, threads: Int?, precision: String = "fp32", cache: URL, world: World?) throws {
+  ///   - cache: folder for weights in another precision.
+  init(model path: String, threads: Int?, precision: Precision = .fp32, cache: URL, world: World?) throws {
     self.world = world
     PhaseBoard.enter("loading the model")
     folder = try ModelFolder(URL(fileURLWithPath: path))
@@ -30,7 +31,7 @@ struct Workplace {
     let tokenizer = try T5Tokenizer(folder: folder.url)
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
     self.tokenizer = tokenizer
-    packed = precision == "bf16" ? try Self.pack(model, folder: folder, cache: cache) : nil
+    weights = try Self.weights(of: model, precision, folder: folder, cache: cache)
     let count = try threads ?? Self.coresForThisRank(world)
     workers = try LeafPool(threadCount: count)
     if let world, let warning = try CPUAffinity.bindingWarning(threads: count, world: world) {
@@ -39,11 +40,16 @@ struct Workplace {
   }
 
   /// The projections but the output head, whose loss is computed in fp32.
-  static func pack(_ model: any LanguageModel, folder: ModelFolder, cache: URL) throws -> PackedWeights {
+  static func weights(
+    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL
+  ) throws -> FrozenWeights {
     let description = model.description
-    return try PackedWeights(
-      description.linears.filter { $0.path != description.outputHeadPath }, identity: folder.identity(),
-      directory: cache)
+    let linears = description.linears.filter { $0.path != description.outputHeadPath }
+    return switch precision {
+    case .fp32: .fp32
+    case .bf16: .bf16(try PackedWeights(linears, identity: folder.identity(), directory: cache))
+    case .fp16: .fp16(try HalfWeights(linears, identity: folder.identity(), directory: cache))
+    }
   }
 
   /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding.

@@ -251,7 +251,6 @@ import Testing
     (["--leaf-tokens", "2"], "--leaf-tokens"), (["--threads-per-rank", "0"], "--threads-per-rank"),
     (["--prompt-init", "text"], "--prompt-init-text"), (["--precision", "fp8"], "--precision fp8"),
     (["--lora-rank-pattern", "q"], "--lora-rank-pattern"),
-    (["--precision", "fp16"], "--precision fp16: its arithmetic is not part of this version"),
     (["--loss-scale", "0.5"], "--loss-scale 0.5: expected dynamic, none or a number from 1"),
     (["--loss-scale", "dynamic", "--initial-loss-scale", "0"], "--initial-loss-scale 0.0: expected a number from 1"),
     (["--loss-scale", "dynamic", "--loss-scale-window", "0"], "--loss-scale-window 0: expected at least 1"),

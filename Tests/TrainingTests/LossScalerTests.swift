@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import Autograd
 import Testing
 
 @testable import Training
@@ -89,6 +90,6 @@ import Testing
     #expect(LossScaling(named: "dynamic") == .dynamic(initial: 65_536, window: 2_000))
     #expect(LossScaling(named: "dynamic", initial: 4, window: 7) == .dynamic(initial: 4, window: 7))
     for bad in ["", "Dynamic", "0", "0.5", "-8", "nan", "inf", "1e39", "8x"] { #expect(LossScaling(named: bad) == nil) }
-    #expect(["fp32", "bf16", "fp16"].map(LossScaling.defaultName) == ["none", "none", "dynamic"])
+    #expect(Precision.allCases.map(LossScaling.defaultName) == ["none", "none", "dynamic"])
   }
 }

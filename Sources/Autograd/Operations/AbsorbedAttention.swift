@@ -7,27 +7,44 @@ extension Tape {
   /// With keys `K = M Wkᵀ` and values `V = M Wvᵀ` of states M, head by head: `Q Kᵀ = (Q Wk) Mᵀ` and `P V = (P M) Wvᵀ`.
   /// The same sums in another order: exact algebra. It pays where `queries * heads < width of M`, as the weights then meet
   /// the few queries instead of the many states. Neither weight may be trained.
-  /// Shapes: q `[queries, H*K]`, states `[n, D]`, Wk and Wv `[H*K, D]`, result as q. Gradient: to q and states.
+  /// Shapes: q `[queries, H*K]`, states `[n, D]`, Wk and Wv `[H*K, D]`, result as q. Gradient: to q and states. On an fp16
+  /// tape q, states, weights and the result are fp16 numbers, everything between them fp32.
+  /// - Parameters:
+  ///   - frozenKey: the weight in the tape's precision; so `frozenValue`.
   public func absorbedAttention(
-    q: Variable, states: Variable, keyWeight: Variable, valueWeight: Variable, queries: PackedLayout,
-    keys: PackedLayout, form: AttentionForm
+    q: Variable, states: Variable, keyWeight: Variable, valueWeight: Variable,
+    frozenKey: FrozenProjection? = nil, frozenValue: FrozenProjection? = nil, queries: PackedLayout, keys: PackedLayout,
+    form: AttentionForm
   ) -> Variable {
     precondition(
       !keyWeight.needsGradient && !valueWeight.needsGradient && !form.causal,
       "absorbed attention is for frozen projections and full attention")
-    let kernel = AbsorbedAttentionKernel(
-      form: form, queries: queries, keys: keys, states: states.value, keyWeight: keyWeight.value,
-      valueWeight: valueWeight.value, pool: pool)
+    let kernel = AbsorbedAttentionKernel(form: form, queries: queries, keys: keys, pool: pool)
+    let (q, states) = (operand(q), operand(states))
+    // Widened for each pass: a copy in fp32 is not kept in between.
+    let weights = { [self] in
+      (key: headWeight(keyWeight, frozenKey), value: headWeight(valueWeight, frozenValue))
+    }
     let value = allocate(q.shape)
-    let saved = kernel.forward(q: q.value, into: value)
-    let output = result(value, of: q, states)
+    let saved = kernel.forward(q: q.value, states: states.value, weights: weights(), into: value)
+    let output = halfResult(value, of: q, states)
+    guard output.needsGradient else { return output }
+    let (kept, querySlot, stateSlot) = (keep(states), q.slot, states.slot)
     record(output) { [self] gradient in
-      let dq = q.needsGradient ? allocate(q.shape) : nil
-      let dStates = states.slot?.accumulator(in: pool)
-      kernel.backward(saved, gradient: gradient, dq: dq, dStates: dStates)
-      if let dq { q.slot?.add(dq, in: pool) }
+      let dq = querySlot.map { allocate($0.shape) }
+      let dStates = stateSlot?.accumulator(in: pool)
+      kernel.backward(
+        saved, states: kept.value(in: pool), weights: weights(), gradient: gradient, dq: dq, dStates: dStates)
+      if let dq { querySlot?.add(dq, in: pool) }
     }
     return output
+  }
+
+  /// The weight in fp32; of fp16 numbers on an fp16 tape.
+  private func headWeight(_ weight: Variable, _ frozen: FrozenProjection?) -> Tensor {
+    guard precision == .fp16 else { return weight.value }
+    if case .half(let stored)? = frozen { return stored.widened(in: pool) }
+    return rounded(weight.value)
   }
 }
 
@@ -43,18 +60,14 @@ private struct AbsorbedAttentionKernel {
   let form: AttentionForm
   let queries: PackedLayout
   let keys: PackedLayout
-  let states: Tensor
-  let keyWeight: Tensor
-  let valueWeight: Tensor
   let pool: BufferPool
 
   private var heads: Int { form.heads }
-  private var width: Int { states.width }
   private var count: Int { queries.tokenCount }
 
   /// Rows of one head in a `[H*K, D]` weight.
   private func head(_ weight: Tensor, _ head: Int, transposed: Bool = false) -> Matrix {
-    Matrix(weight.pointer + head * form.headWidth * width, stride: width, transposed: transposed)
+    Matrix(weight.pointer + head * form.headWidth * weight.width, stride: weight.width, transposed: transposed)
   }
 
   /// Columns of one head in `[queries, H*K]`.
@@ -63,12 +76,12 @@ private struct AbsorbedAttentionKernel {
   }
 
   private func rows(_ tensor: Tensor, sequence: Int) -> Matrix {
-    Matrix(tensor.pointer + keys.starts[sequence] * width, stride: width)
+    Matrix(tensor.pointer + keys.starts[sequence] * tensor.width, stride: tensor.width)
   }
 
   /// The rows of one sequence out of `[H, queries, D]`, as `[H * t, D]`; or back.
   private func gather(_ all: Tensor, sequence: Int) -> Tensor {
-    let length = queries.lengths[sequence]
+    let (length, width) = (queries.lengths[sequence], all.width)
     let part = Tensor([heads * length, width], in: pool)
     for head in 0..<heads {
       (part.pointer + head * length * width).update(
@@ -78,7 +91,7 @@ private struct AbsorbedAttentionKernel {
   }
 
   private func scatter(_ part: Tensor, to all: Tensor, sequence: Int) {
-    let length = queries.lengths[sequence]
+    let (length, width) = (queries.lengths[sequence], all.width)
     for head in 0..<heads {
       (all.pointer + (head * count + queries.starts[sequence]) * width).update(
         from: part.pointer + head * length * width, count: length * width)
@@ -100,11 +113,12 @@ private struct AbsorbedAttentionKernel {
     return y
   }
 
-  func forward(q: Tensor, into output: Tensor) -> Saved {
+  func forward(q: Tensor, states: Tensor, weights: (key: Tensor, value: Tensor), into output: Tensor) -> Saved {
+    let width = states.width
     let absorbed = Tensor([heads, count, width], in: pool)
     for head in 0..<heads {
       multiply(
-        columns(q, head), self.head(keyWeight, head),
+        columns(q, head), self.head(weights.key, head),
         into: Matrix(absorbed.pointer + head * count * width, stride: width), m: count, n: width, k: form.headWidth)
     }
     let contexts = Tensor([heads, count, width], in: pool)
@@ -126,19 +140,24 @@ private struct AbsorbedAttentionKernel {
     }
     for head in 0..<heads {
       multiply(
-        Matrix(contexts.pointer + head * count * width, stride: width), self.head(valueWeight, head, transposed: true),
+        Matrix(contexts.pointer + head * count * width, stride: width),
+        self.head(weights.value, head, transposed: true),
         into: columns(output, head), m: count, n: form.headWidth, k: width)
     }
     return Saved(absorbed: absorbed, probabilities: probabilities)
   }
 
   /// - Parameter dStates: added to.
-  func backward(_ saved: Saved, gradient: Tensor, dq: Tensor?, dStates: Tensor?) {
+  func backward(
+    _ saved: Saved, states: Tensor, weights: (key: Tensor, value: Tensor), gradient: Tensor, dq: Tensor?,
+    dStates: Tensor?
+  ) {
+    let width = states.width
     // Gradient at the contexts P M, [H, queries, D].
     let dContexts = Tensor([heads, count, width], in: pool)
     for head in 0..<heads {
       multiply(
-        columns(gradient, head), self.head(valueWeight, head),
+        columns(gradient, head), self.head(weights.value, head),
         into: Matrix(dContexts.pointer + head * count * width, stride: width), m: count, n: width, k: form.headWidth)
     }
     let dAbsorbed = Tensor([heads, count, width], in: pool)
@@ -172,7 +191,7 @@ private struct AbsorbedAttentionKernel {
     guard let dq else { return }
     for head in 0..<heads {
       multiply(
-        Matrix(dAbsorbed.pointer + head * count * width, stride: width), self.head(keyWeight, head, transposed: true),
+        Matrix(dAbsorbed.pointer + head * count * width, stride: width), self.head(weights.key, head, transposed: true),
         into: columns(dq, head), m: count, n: form.headWidth, k: width)
     }
   }

@@ -63,26 +63,32 @@ extension Tape {
   /// Scores exist one tile at a time in both directions (the backward pass computes them again from the saved
   /// log-sum-exp of each row; Dao et al. 2022), so memory grows with the length, not with its square.
   /// Shapes: q `[queries, H*K]` packed as `queries`, k and v `[keys, H*K]` packed as `keys` (same sequences, own
-  /// lengths), result as q. Gradient: to q, k, v and the bias vectors.
+  /// lengths), result as q. Gradient: to q, k, v and the bias vectors. On an fp16 tape q, k, v and the result are fp16
+  /// numbers, scores and softmax fp32.
   public func attention(
     q: Variable, k: Variable, v: Variable, queries: PackedLayout, keys: PackedLayout, form: AttentionForm,
     bias: OffsetBias? = nil
   ) -> Variable {
     let kernel = AttentionKernel(form: form, queries: queries, keys: keys, bias: bias, pool: pool)
+    let (q, k, v) = (operand(q), operand(k), operand(v))
     let value = allocate(q.shape)
     let logSumExp = allocate([form.heads, max(q.value.rows, 1)])
     kernel.forward(q: q.value, k: k.value, v: v.value, into: value, logSumExp: logSumExp)
-    let output = result(value, of: q, k, v, bias?.values ?? q)
+    let output = halfResult(value, of: q, k, v, bias?.values ?? q)
+    guard output.needsGradient else { return output }
+    let kept = (q: keep(q), k: keep(k), v: keep(v), output: keep(output))
+    let slots = (q: q.slot, k: k.slot, v: v.slot)
     record(output) { [self] gradient in
-      let dq = q.needsGradient ? allocate(q.shape) : nil
-      let dk = k.needsGradient ? allocate(k.shape) : nil
-      let dv = v.needsGradient ? allocate(v.shape) : nil
+      let (q, k, v) = (kept.q.value(in: pool), kept.k.value(in: pool), kept.v.value(in: pool))
+      let dq = slots.q.map { allocate($0.shape) }
+      let dk = slots.k.map { allocate($0.shape) }
+      let dv = slots.v.map { allocate($0.shape) }
       kernel.backward(
-        q: q.value, k: k.value, v: v.value, output: value, logSumExp: logSumExp, gradient: gradient, dq: dq, dk: dk,
-        dv: dv, biasGradient: bias?.values.slot?.accumulator(in: pool))
-      if let dq { q.slot?.add(dq, in: pool) }
-      if let dk { k.slot?.add(dk, in: pool) }
-      if let dv { v.slot?.add(dv, in: pool) }
+        q: q, k: k, v: v, output: kept.output.value(in: pool), logSumExp: logSumExp, gradient: gradient, dq: dq,
+        dk: dk, dv: dv, biasGradient: bias?.values.slot?.accumulator(in: pool))
+      if let dq { slots.q?.add(dq, in: pool) }
+      if let dk { slots.k?.add(dk, in: pool) }
+      if let dv { slots.v?.add(dv, in: pool) }
     }
     return output
   }

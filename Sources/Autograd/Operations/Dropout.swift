@@ -34,7 +34,8 @@ extension Tape {
   /// `y = x * mask / (1 - rate)`; x itself without a mask.
   public func dropout(_ x: Variable, _ mask: DropoutMask?) -> Variable {
     guard let mask else { return x }
-    let output = result(mask.applied(to: x.value, pool: pool), of: x)
+    let dropped = mask.applied(to: x.value, pool: pool)
+    let output = x.isHalf ? halfResult(dropped, of: x) : result(dropped, of: x)
     let slot = x.slot
     record(output) { [self] gradient in
       slot?.add(mask.applied(to: gradient, pool: pool), in: pool)
@@ -42,7 +43,7 @@ extension Tape {
     return output
   }
 
-  /// `y = x + drop(branch)`: the residual addition of a sub-layer.
+  /// `y = x + drop(branch)`: the residual addition of a sub-layer, in fp32 on every tape.
   public func residual(_ x: Variable, adding branch: Variable, _ mask: DropoutMask? = nil) -> Variable {
     precondition(x.shape == branch.shape, "residual: \(x.shape) + \(branch.shape)")
     let value = allocate(x.shape)

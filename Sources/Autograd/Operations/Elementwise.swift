@@ -9,11 +9,13 @@ extension Tape {
     if kind == ACTIVATION_RELU { return relu(x) }
     let value = allocate(x.shape)
     k_activation(kind, x.value.pointer, value.pointer, value.count)
-    let output = result(value, of: x)
-    let (kept, slot) = (x.value, x.slot)
+    let output = x.isHalf ? halfResult(value, of: x) : result(value, of: x)
+    guard output.needsGradient else { return output }
+    let (kept, slot) = (keep(x), x.slot)
     record(output) { [self] gradient in
       let target = allocate(gradient.shape)
-      k_activation_backward(kind, gradient.pointer, kept.pointer, target.pointer, target.count)
+      let x = kept.value(in: pool)
+      k_activation_backward(kind, gradient.pointer, x.pointer, target.pointer, target.count)
       slot?.add(target, in: pool)
     }
     return output
@@ -24,12 +26,13 @@ extension Tape {
     let value = allocate(x.shape)
     let positive = allocate([(value.count + 31) / 32])
     positive.withBits { k_relu_signs(x.value.pointer, value.pointer, $0, value.count) }
-    let output = result(value, of: x)
+    let isHalf = x.isHalf
+    let output = isHalf ? halfResult(value, of: x, isRounded: true) : result(value, of: x)
     let slot = x.slot
     record(output) { [self] gradient in
       let target = allocate(gradient.shape)
       positive.withBits { k_relu_signs_backward(gradient.pointer, $0, target.pointer, target.count) }
-      slot?.add(target, in: pool)
+      slot?.add(target, in: pool, isHalf: isHalf)
     }
     return output
   }
@@ -39,14 +42,16 @@ extension Tape {
     precondition(gate.shape == x.shape, "gated activation: \(gate.shape) and \(x.shape)")
     let value = allocate(x.shape)
     k_gated(kind, gate.value.pointer, x.value.pointer, value.pointer, value.count)
-    let output = result(value, of: gate, x)
+    let output = gate.isHalf && x.isHalf ? halfResult(value, of: gate, x) : result(value, of: gate, x)
+    guard output.needsGradient else { return output }
+    let (keptGate, keptInput, gateSlot, inputSlot) = (keep(gate), keep(x), gate.slot, x.slot)
     record(output) { [self] gradient in
-      let (gateGradient, inputGradient) = (allocate(x.shape), allocate(x.shape))
+      let (gateGradient, inputGradient) = (allocate(gradient.shape), allocate(gradient.shape))
+      let (gate, x) = (keptGate.value(in: pool), keptInput.value(in: pool))
       k_gated_backward(
-        kind, gradient.pointer, gate.value.pointer, x.value.pointer, gateGradient.pointer, inputGradient.pointer,
-        gradient.count)
-      gate.slot?.add(gateGradient, in: pool)
-      x.slot?.add(inputGradient, in: pool)
+        kind, gradient.pointer, gate.pointer, x.pointer, gateGradient.pointer, inputGradient.pointer, gradient.count)
+      gateSlot?.add(gateGradient, in: pool)
+      inputSlot?.add(inputGradient, in: pool)
     }
     return output
   }

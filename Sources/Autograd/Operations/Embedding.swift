@@ -25,19 +25,21 @@ extension Tape {
   /// The same rows in front of every sequence: soft prompts, and prefixes of keys and values.
   ///
   /// Shapes: rows `[P, D]`, x `[n, D]` packed as `layout`, result `[n + sequences * P, D]` packed as
-  /// `layout.lengthened(by: P)`. Gradient: to `rows` summed over the sequences in order, to x its own rows.
+  /// `layout.lengthened(by: P)`; of fp16 numbers if x is. Gradient: to `rows` summed over the sequences in order, to x its
+  /// own rows.
   public func prepend(_ rows: Variable, to x: Variable, layout: PackedLayout) -> Variable {
     let (count, width) = (rows.value.rows, rows.value.width)
     precondition(x.value.width == width, "prepend: rows \(rows.shape) to \(x.shape)")
     let longer = layout.lengthened(by: count)
+    let first = x.isHalf ? operand(rows) : rows
     let value = allocate([longer.tokenCount, width])
     for sequence in 0..<layout.sequenceCount {
       let target = value.pointer + longer.starts[sequence] * width
-      target.update(from: rows.value.pointer, count: count * width)
+      target.update(from: first.value.pointer, count: count * width)
       (target + count * width).update(
         from: x.value.pointer + layout.starts[sequence] * width, count: layout.lengths[sequence] * width)
     }
-    let output = result(value, of: rows, x)
+    let output = x.isHalf ? halfResult(value, of: rows, x, isRounded: true) : result(value, of: rows, x)
     let (rowsSlot, inputSlot) = (rows.slot, x.slot)
     let inputShape = x.shape
     record(output) { [self] gradient in
@@ -62,7 +64,8 @@ extension Tape {
 
   /// Rows `range` of `x`, as a value of its own; the gradient flows into those rows only.
   public func rows(_ x: Variable, _ range: Range<Int>) -> Variable {
-    let output = result(x.value.rows(range), of: x)
+    let part = x.value.rows(range)
+    let output = x.isHalf ? halfResult(part, of: x, isRounded: true) : result(part, of: x)
     let width = x.value.width
     let slot = x.slot
     record(output) { [self] gradient in

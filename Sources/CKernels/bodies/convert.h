@@ -103,3 +103,7 @@ KERNEL(void, fp16_to_float)(const uint16_t *x, float *y, long count) {
 KERNEL(void, float_to_fp16)(const float *x, uint16_t *y, long count) {
   FOR_VECTORS(count, store_halves(y + i, narrow_to_halves(load(x + i, n)), n));
 }
+
+KERNEL(void, round_fp16)(const float *x, float *y, long count) {
+  FOR_VECTORS(count, store(y + i, widen_halves(narrow_to_halves(load(x + i, n))), n));
+}

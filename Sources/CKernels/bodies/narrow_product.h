@@ -1,6 +1,7 @@
 // Products of a few rows (at most 8) with a large matrix that is read once, from memory: decoder steps, output heads.
 // A general product packs the matrix first, which costs more than the product itself when there are few rows.
-// x [m, k], w [n, k], y [m, n], rows ldx, ldw, ldy apart; unaligned, no overlap.
+// x [m, k], w [n, k], y [m, n], rows ldx, ldw, ldy apart; unaligned, no overlap. w is fp32 or, with `half`, fp16: the same
+// sums of the same numbers.
 
 #if KERNEL_REFERENCES
 void reference_narrow_transposed(const float *x, long ldx, const float *w, long ldw, double *y, long ldy, long m,
@@ -14,14 +15,20 @@ void reference_narrow_transposed(const float *x, long ldx, const float *w, long 
 }
 #endif
 
-// `m` and `columns` are constants where this is inlined, so that the sums stay in registers.
-INLINE void narrow_columns(const long m, const long columns, const float *x, long ldx, const float *w, long ldw,
-                           float *y, long ldy, long k, float alpha, float beta) {
+// n entries of w from entry `at` on. `half` is a constant where this is inlined.
+INLINE f32x16 load_weights(const int half, const void *w, long at, long n) {
+  return half ? widen_halves(load_halves((const uint16_t *)w + at, n)) : load((const float *)w + at, n);
+}
+
+// `m` and `columns` are constants where this is inlined, so that the sums stay in registers. `first`: entry of w.
+INLINE void narrow_columns(const int half, const long m, const long columns, const float *x, long ldx, const void *w,
+                           long first, long ldw, float *y, long ldy, long k, float alpha, float beta) {
   f32x16 sums[8][2];
   for (long r = 0; r < m; r++)
     for (long j = 0; j < columns; j++) sums[r][j] = 0.0f;
   FOR_VECTORS(
-      k, f32x16 weights[2]; for (long j = 0; j < columns; j++) weights[j] = load(w + j * ldw + i, n);
+      k, f32x16 weights[2];
+      for (long j = 0; j < columns; j++) weights[j] = load_weights(half, w, first + j * ldw + i, n);
       for (long r = 0; r < m; r++) {
         const f32x16 v = load(x + r * ldx + i, n);
         for (long j = 0; j < columns; j++) sums[r][j] += v * weights[j];
@@ -33,40 +40,46 @@ INLINE void narrow_columns(const long m, const long columns, const float *x, lon
     }
 }
 
-INLINE void narrow_transposed_rows(const long m, const float *x, long ldx, const float *w, long ldw, float *y,
-                                   long ldy, long n, long k, float alpha, float beta) {
+INLINE void narrow_transposed_rows(const int half, const long m, const float *x, long ldx, const void *w, long ldw,
+                                   float *y, long ldy, long n, long k, float alpha, float beta) {
   long j = 0;
-  for (; j + 2 <= n; j += 2) narrow_columns(m, 2, x, ldx, w + j * ldw, ldw, y + j, ldy, k, alpha, beta);
-  if (j < n) narrow_columns(m, 1, x, ldx, w + j * ldw, ldw, y + j, ldy, k, alpha, beta);
+  for (; j + 2 <= n; j += 2) narrow_columns(half, m, 2, x, ldx, w, j * ldw, ldw, y + j, ldy, k, alpha, beta);
+  if (j < n) narrow_columns(half, m, 1, x, ldx, w, j * ldw, ldw, y + j, ldy, k, alpha, beta);
+}
+
+INLINE void narrow_transposed_any(const int half, const float *x, long ldx, const void *w, long ldw, float *y, long ldy,
+                                  long m, long n, long k, float alpha, float beta) {
+#define ROWS(M) \
+  case M: narrow_transposed_rows(half, M, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
+  switch (m) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8) }
+#undef ROWS
 }
 
 // y = alpha x w^T + beta y.
 KERNEL(void, narrow_transposed)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m,
                                 long n, long k, float alpha, float beta) {
-  switch (m) {
-    case 1: narrow_transposed_rows(1, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 2: narrow_transposed_rows(2, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 3: narrow_transposed_rows(3, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 4: narrow_transposed_rows(4, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 5: narrow_transposed_rows(5, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 6: narrow_transposed_rows(6, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 7: narrow_transposed_rows(7, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    case 8: narrow_transposed_rows(8, x, ldx, w, ldw, y, ldy, n, k, alpha, beta); break;
-    default: break;
-  }
+  narrow_transposed_any(0, x, ldx, w, ldw, y, ldy, m, n, k, alpha, beta);
+}
+
+KERNEL(void, narrow_transposed_fp16)(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m,
+                                     long n, long k) {
+  narrow_transposed_any(1, x, ldx, w, ldw, y, ldy, m, n, k, 1, 0);
 }
 
 enum { NARROW_COLUMNS = 512, NARROW_BLOCK = 512 };
 
 // sums[r][c] += sum over j in [0, rows) of x[r, j] w[j, c], for `width` <= NARROW_COLUMNS columns.
-INLINE void narrow_block(const float *x, long ldx, const float *w, long ldw, float sums[8][NARROW_COLUMNS], long m,
-                         long width, long rows) {
+// `first`: entry of w.
+INLINE void narrow_block(const int half, const float *x, long ldx, const void *w, long first, long ldw,
+                         float sums[8][NARROW_COLUMNS], long m, long width, long rows) {
   long j = 0;
   for (; j + 4 <= rows; j += 4) {
-    const float *w0 = w + j * ldw, *w1 = w0 + ldw, *w2 = w1 + ldw, *w3 = w2 + ldw;
+    const long at = first + j * ldw;
     FOR_VECTORS(
-        width, const f32x16 v0 = load(w0 + i, n); const f32x16 v1 = load(w1 + i, n);
-        const f32x16 v2 = load(w2 + i, n); const f32x16 v3 = load(w3 + i, n); for (long r = 0; r < m; r++) {
+        width, const f32x16 v0 = load_weights(half, w, at + i, n);
+        const f32x16 v1 = load_weights(half, w, at + ldw + i, n);
+        const f32x16 v2 = load_weights(half, w, at + 2 * ldw + i, n);
+        const f32x16 v3 = load_weights(half, w, at + 3 * ldw + i, n); for (long r = 0; r < m; r++) {
           const float *xr = x + r * ldx + j;
           f32x16 sum = load(sums[r] + i, n);
           sum += v0 * xr[0];
@@ -77,17 +90,16 @@ INLINE void narrow_block(const float *x, long ldx, const float *w, long ldw, flo
         });
   }
   for (; j < rows; j++) {
-    const float *wj = w + j * ldw;
     FOR_VECTORS(
-        width, const f32x16 v = load(wj + i, n);
+        width, const f32x16 v = load_weights(half, w, first + j * ldw + i, n);
         for (long r = 0; r < m; r++) store(sums[r] + i, load(sums[r] + i, n) + v * x[r * ldx + j], n););
   }
 }
 
 // x [m, rows], w [rows, k], y [m, k]: y = alpha x w + beta y. Blocks of rows are summed apart, so that the rounding error
 // of a long sum stays that of a short one.
-KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k,
-                           long rows, float alpha, float beta) {
+INLINE void narrow_plain_any(const int half, const float *x, long ldx, const void *w, long ldw, float *y, long ldy,
+                             long m, long k, long rows, float alpha, float beta) {
   float sums[8][NARROW_COLUMNS];
   if (m > 8) return;
   for (long first = 0; first < k; first += NARROW_COLUMNS) {
@@ -98,7 +110,7 @@ KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, f
     }
     for (long j = 0; j < rows; j += NARROW_BLOCK) {
       for (long r = 0; r < m; r++) FOR_VECTORS(width, store(sums[r] + i, (f32x16)0.0f, n));
-      narrow_block(x + j, ldx, w + j * ldw + first, ldw, sums, m, width,
+      narrow_block(half, x + j, ldx, w, j * ldw + first, ldw, sums, m, width,
                    rows - j < NARROW_BLOCK ? rows - j : NARROW_BLOCK);
       for (long r = 0; r < m; r++) {
         float *yr = y + r * ldy + first;
@@ -106,4 +118,14 @@ KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, f
       }
     }
   }
+}
+
+KERNEL(void, narrow_plain)(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k,
+                           long rows, float alpha, float beta) {
+  narrow_plain_any(0, x, ldx, w, ldw, y, ldy, m, k, rows, alpha, beta);
+}
+
+KERNEL(void, narrow_plain_fp16)(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m,
+                                long k, long rows) {
+  narrow_plain_any(1, x, ldx, w, ldw, y, ldy, m, k, rows, 1, 0);
 }

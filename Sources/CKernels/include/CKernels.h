@@ -121,6 +121,11 @@ void k_narrow_transposed(const float *x, long ldx, const float *w, long ldw, flo
 // y [m, k] = alpha x [m, n] w + beta y, w [n, k].
 void k_narrow_plain(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n,
                     float alpha, float beta);
+// The same with alpha 1, beta 0 and w in fp16: the bits of a product with w widened first.
+void k_narrow_transposed_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n,
+                              long k);
+void k_narrow_plain_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k,
+                         long n);
 
 // ---------------------------------------------------------------------------------------------- loss
 // Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored. Returns the
@@ -166,6 +171,7 @@ void k_fp16_to_float(const uint16_t *x, float *y, long count);
 void k_float_to_bf16(const float *x, uint16_t *y, long count);   // round to nearest even, NaN kept
 // round to nearest even, overflow to infinity
 void k_float_to_fp16(const float *x, uint16_t *y, long count);
+void k_round_fp16(const float *x, float *y, long count);         // to fp16 and back; y may be x
 
 // ---------------------------------------------------------------------------------------------- references
 // Plain scalar twins, in double where rounding is the question, to hold the kernels against in tests.

@@ -73,6 +73,12 @@
     (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n, \
      float alpha, float beta), \
     (x, ldx, w, ldw, y, ldy, m, k, n, alpha, beta)) \
+  X(void, narrow_transposed_fp16, \
+    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n, long k), \
+    (x, ldx, w, ldw, y, ldy, m, n, k)) \
+  X(void, narrow_plain_fp16, \
+    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k, long n), \
+    (x, ldx, w, ldw, y, ldy, m, k, n)) \
   X(long, argmax, (const float *x, long count), (x, count)) \
   X(void, philox, (const uint32_t counter[4], uint64_t key, uint32_t out[4]), (counter, key, out)) \
   X(void, dropout, \
@@ -86,7 +92,8 @@
   X(void, bf16_to_float, (const uint16_t *x, float *y, long count), (x, y, count)) \
   X(void, fp16_to_float, (const uint16_t *x, float *y, long count), (x, y, count)) \
   X(void, float_to_bf16, (const float *x, uint16_t *y, long count), (x, y, count)) \
-  X(void, float_to_fp16, (const float *x, uint16_t *y, long count), (x, y, count))
+  X(void, float_to_fp16, (const float *x, uint16_t *y, long count), (x, y, count)) \
+  X(void, round_fp16, (const float *x, float *y, long count), (x, y, count))
 
 // One function pointer for each kernel, named without its `k_`.
 #define KERNEL_POINTER(result, name, parameters, arguments) result(*name) parameters;
