@@ -26,6 +26,8 @@ public final class ForwardPass {
   public let seams: any Seams
   /// Frozen projections in bfloat16; nil while all products are fp32.
   public let packed: PackedWeights?
+  /// Where the model starts instead of at the source; nil for its beginning.
+  public let frozen: FrozenStates?
   private let dropout: DropoutPolicy?
   private let substitutes: [ObjectIdentifier: Variable]
   private var nextSite: UInt32 = 0
@@ -33,9 +35,10 @@ public final class ForwardPass {
   /// - Parameter substitutes: variables that stand in for parameters of the base model: trained copies.
   public init(
     tape: Tape, seams: any Seams = NoSeams(), substitutes: [ObjectIdentifier: Variable] = [:],
-    dropout: DropoutPolicy? = nil, packed: PackedWeights? = nil
+    dropout: DropoutPolicy? = nil, packed: PackedWeights? = nil, frozen: FrozenStates? = nil
   ) {
     self.packed = packed
+    self.frozen = frozen
     self.tape = tape
     self.seams = seams
     self.substitutes = substitutes

@@ -10,9 +10,14 @@ public struct LeafEvaluator: Sendable {
   public let method: any PEFTMethod
   /// Frozen projections in bfloat16; nil for fp32.
   public let packed: PackedWeights?
+  /// Layers that need be computed only once for each example; nil where there are none, or that is not wanted.
+  public internal(set) var frozen: FrozenLayers?
 
-  public init(model: any LanguageModel, method: any PEFTMethod, packed: PackedWeights? = nil) {
+  public init(
+    model: any LanguageModel, method: any PEFTMethod, packed: PackedWeights? = nil, frozen: FrozenLayers? = nil
+  ) {
     self.packed = packed
+    self.frozen = frozen
     self.model = model
     self.method = method
   }
@@ -31,9 +36,12 @@ public struct LeafEvaluator: Sendable {
   public func gradients(
     _ batch: LeafBatch, sites: [Tensor], gradientScale: Float, dropout: DropoutPolicy?, pool: BufferPool
   ) -> Result {
+    precondition(frozen == nil || dropout?.rate ?? 0 == 0, "layers with dropout do not give the same twice")
     let tape = Tape(pool: pool)
     let variables = sites.map(tape.variable)
-    let pass = method.pass(tape: tape, sites: variables, dropout: dropout, packed: packed)
+    let pass = method.pass(
+      tape: tape, sites: variables, dropout: dropout, packed: packed,
+      frozen: frozenStates(batch, sites: sites, pool: pool))
     let lossSum = model.lossSum(batch, pass, gradientScale: gradientScale)
     tape.backward()
     return Result(lossSum: lossSum, gradients: variables.map(\.gradient))
