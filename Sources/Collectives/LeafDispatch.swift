@@ -85,6 +85,12 @@ public final class LeafDispatch {
     }
   }
 
+  /// The rank that gets each of the first leaves of a round by rule: as many as there are workers. Every rank must ask.
+  public func firstHands(leafCount: Int) throws -> [Int] {
+    let threadCounts = try connected()?.threadCounts ?? [workers.threadCount]
+    return LeafDispatch.hands(threadCounts: threadCounts, leafCount: leafCount)
+  }
+
   /// The rank of each of the first leaves of a round: ranks in turn, as long as they have workers left.
   static func hands(threadCounts: [Int], leafCount: Int) -> [Int] {
     var hands: [Int] = []

@@ -69,6 +69,16 @@ extension World {
     }
   }
 
+  /// The lowest rank of each rank's machine, by rank: ranks of one machine have the same.
+  public func nodeLeaders() throws -> [Int] {
+    var leader = [Int64(rank)]
+    try reduceOnNode(&leader, .minimum)
+    var all = [Int64](repeating: 0, count: size)
+    all[rank] = leader[0]
+    try reduce(&all, .bitwiseOr)
+    return all.map { Int($0) }
+  }
+
   private func startReduction(
     _ buffer: UnsafeMutableRawBufferPointer, type: MPI_Datatype?, stride: Int, _ reduction: Reduction,
     over communicator: MPI_Comm

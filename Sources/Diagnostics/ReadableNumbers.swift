@@ -34,5 +34,12 @@ public enum ReadableNumbers {
     return String(format: plain ? "%.4f" : "%.3e", loss)
   }
 
+  /// A size as `950 B`, `1.2 MB` or `17.4 GB`, in powers of a thousand.
+  public static func bytes(_ count: Int) -> String {
+    var (value, unit) = (Double(count), "B")
+    for larger in ["kB", "MB", "GB", "TB"] where value >= 999.5 { (value, unit) = (value / 1000, larger) }
+    return unit == "B" ? "\(count) B" : String(format: value < 99.95 ? "%.1f %@" : "%.0f %@", value, unit)
+  }
+
   private static func padded(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
 }

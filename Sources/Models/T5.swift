@@ -187,6 +187,10 @@ public final class T5: LanguageModel {
   /// The encoder's last hidden states `[n, D]` and their layout, virtual tokens included.
   func encode(sources: [[Int32]], examples: [UInt32], _ pass: ForwardPass) -> (Variable, PackedLayout) {
     let layout = PackedLayout(lengths: sources.map(\.count), examples: examples)
+    if let frozen = pass.frozen {
+      let states = Variable(constant: frozen.states)
+      return (stages(frozen.depth..<encoder.stageCount, of: encoder, states, layout, pass), layout)
+    }
     return run(encoder, ids: sources.flatMap { $0 }, layout, pass, memory: nil)
   }
 
@@ -216,8 +220,17 @@ public final class T5: LanguageModel {
     let embedded = pass.tape.embedding(pass.variable(shared), ids: ids)
     var (x, layout) = pass.seams.inputEmbeddings(stack.stack, embedded, tokens, pass) ?? (embedded, tokens)
     x = pass.tape.dropout(x, pass.dropoutMask(layout))
+    return (stages(0..<stack.stageCount, of: stack, x, layout, pass, memory: memory), layout)
+  }
+
+  /// Some stages of a stack: block by block, and as the last one the final norm.
+  func stages(
+    _ range: Range<Int>, of stack: T5Stack, _ input: Variable, _ layout: PackedLayout, _ pass: ForwardPass,
+    memory: ((T5Attention) -> CrossMemory)? = nil
+  ) -> Variable {
+    var x = input
     var bias: OffsetBias?
-    for block in stack.blocks {
+    for block in stack.blocks[range.clamped(to: stack.blocks.indices)] {
       x = selfAttend(block.selfAttention, x, layout, pass) { keyLength in
         // One bias serves all blocks; a method that lengthens the keys does so in every block.
         if let bias { return bias }
@@ -230,8 +243,9 @@ public final class T5: LanguageModel {
       }
       x = feedForward(block.feedForward, x, layout, pass)
     }
+    guard range.contains(stack.blocks.count) else { return x }
     let normed = pass.tape.rmsNorm(x, weight: pass.variable(stack.finalNorm), epsilon: configuration.normEpsilon)
-    return (pass.tape.dropout(normed, pass.dropoutMask(layout)), layout)
+    return pass.tape.dropout(normed, pass.dropoutMask(layout))
   }
 
   func offsetBias(_ stack: T5Stack, length: Int, _ pass: ForwardPass) -> OffsetBias {

@@ -26,6 +26,8 @@ public final class ForwardPass {
   public let seams: any Seams
   /// Frozen projections in the tape's precision.
   public let weights: FrozenWeights
+  /// Where the model starts instead of at the source; nil for its beginning.
+  public let frozen: FrozenStates?
   /// Looks for the first value that is not finite; nil in training.
   public var watch: OverflowWatch?
   private let dropout: DropoutPolicy?
@@ -35,9 +37,10 @@ public final class ForwardPass {
   /// - Parameter substitutes: variables that stand in for parameters of the base model: trained copies.
   public init(
     tape: Tape, seams: any Seams = NoSeams(), substitutes: [ObjectIdentifier: Variable] = [:],
-    dropout: DropoutPolicy? = nil, weights: FrozenWeights = .fp32
+    dropout: DropoutPolicy? = nil, weights: FrozenWeights = .fp32, frozen: FrozenStates? = nil
   ) {
     self.weights = weights
+    self.frozen = frozen
     self.tape = tape
     self.seams = seams
     self.substitutes = substitutes

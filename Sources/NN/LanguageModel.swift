@@ -79,9 +79,23 @@ public protocol LanguageModel: AnyObject, Sendable {
   func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double
   /// Logits `[sum of label lengths, V]` in packed order.
   func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable
+  /// How many leading stages nothing trainable touches, as the pass's seams and stand-ins have it: their output for an
+  /// example never changes. A stage is a block of the stack that reads the source, the last one its final norm. The pass
+  /// records gradients.
+  func frozenDepth(_ pass: ForwardPass) -> Int
+  /// Output `[n, D]` of the first `depth` stages for a source `[n]` alone: what passes with `FrozenStates` start from.
+  func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor
   /// The encoder run and an empty cache, ready for `step`.
   func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass)
     -> any DecodingState
+}
+
+extension LanguageModel {
+  /// None, for a model that does not tell.
+  public func frozenDepth(_ pass: ForwardPass) -> Int { 0 }
+  public func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor {
+    preconditionFailure("\(description.modelType) tells of no frozen stages, \(depth) are asked for")
+  }
 }
 
 /// A batch being decoded with a key/value cache.

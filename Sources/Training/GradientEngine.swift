@@ -10,7 +10,7 @@ import TensorCore
 /// parameter-side network once.
 @MainActor
 public final class GradientEngine {
-  public let evaluator: LeafEvaluator
+  public private(set) var evaluator: LeafEvaluator
   public let world: World?
   public let workers: LeafPool
   /// The gradient of each parameter after `compute`.
@@ -73,6 +73,7 @@ public final class GradientEngine {
     let siteVariables = evaluator.method.materialise(variables, tape)
     let sites = siteVariables.map(\.value)
     let order = LeafPlanner.order(costs: leaves.map(\.cost))
+    try fillCache(for: order.map { leaves[$0] }, sites: sites, onPoll: onPoll)
 
     let exponents = sum.exponents
     var outcome: ExactSum.Outcome
@@ -121,6 +122,35 @@ public final class GradientEngine {
 }
 
 extension GradientEngine {
+  /// From now on the states of frozen layers are kept.
+  public func use(_ cache: ActivationCache) { evaluator.frozen?.cache = cache }
+
+  /// Computes what the cache of this node lacks for the leaves its ranks will get, with all workers of the node: a leaf
+  /// may hold many examples, and there may be fewer leaves than workers.
+  ///
+  /// - Parameter leaves: in the order in which they are handed out.
+  private func fillCache(for leaves: [LeafBatch], sites: [Tensor], onPoll: () throws -> Void) throws {
+    guard let cache = evaluator.frozen?.cache, !StopRequest.isPending else { return }
+    let own =
+      cache.isOnNode.contains(false)
+      ? zip(leaves, try dispatch.firstHands(leafCount: leaves.count)).filter { cache.isOnNode[$1] }.map { $0.0 }
+      : leaves
+    let lacking = own.flatMap { zip($0.examples, $0.sources) }.filter { cache.lacks(Int($0.0)) }
+      .sorted { $0.1.count > $1.1.count }
+    guard !lacking.isEmpty else { return }
+    try stages.measure(.frozen) {
+      workers.run(count: lacking.count) { [evaluator, pools] worker, item in
+        MatrixBackend.prepareThread()
+        evaluator.fill(example: lacking[item].0, source: lacking[item].1, sites: sites, pool: pools[worker])
+      }
+      try workers.wait {
+        if StopRequest.isPending { workers.abandon() }
+        try world?.onPoll()
+        try onPoll()
+      }
+    }
+  }
+
   /// After a non-finite step: the examples of the leaves that were not finite, of all ranks.
   public func nonFiniteLeaves() throws -> [String] {
     let own = failures.text

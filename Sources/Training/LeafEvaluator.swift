@@ -10,9 +10,14 @@ public struct LeafEvaluator: Sendable {
   public let method: any PEFTMethod
   /// Frozen projections in the precision of the run.
   public let weights: FrozenWeights
+  /// Layers that need be computed only once for each example; nil where there are none, or that is not wanted.
+  public internal(set) var frozen: FrozenLayers?
 
-  public init(model: any LanguageModel, method: any PEFTMethod, weights: FrozenWeights = .fp32) {
+  public init(
+    model: any LanguageModel, method: any PEFTMethod, weights: FrozenWeights = .fp32, frozen: FrozenLayers? = nil
+  ) {
     self.weights = weights
+    self.frozen = frozen
     self.model = model
     self.method = method
   }
@@ -31,9 +36,12 @@ public struct LeafEvaluator: Sendable {
   public func gradients(
     _ batch: LeafBatch, sites: [Tensor], gradientScale: Float, dropout: DropoutPolicy?, pool: BufferPool
   ) -> Result {
+    precondition(frozen == nil || dropout?.rate ?? 0 == 0, "layers with dropout do not give the same twice")
     let tape = Tape(pool: pool, precision: weights.precision)
     let variables = sites.map(tape.variable)
-    let pass = method.pass(tape: tape, sites: variables, dropout: dropout, weights: weights)
+    let pass = method.pass(
+      tape: tape, sites: variables, dropout: dropout, weights: weights,
+      frozen: frozenStates(batch, sites: sites, pool: pool))
     let lossSum = model.lossSum(batch, pass, gradientScale: gradientScale)
     tape.backward()
     return Result(lossSum: lossSum, gradients: variables.map(\.gradient))

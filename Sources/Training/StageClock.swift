@@ -4,6 +4,8 @@ import Diagnostics
 @MainActor
 public final class StageClock {
   public enum Stage: String, CaseIterable, Sendable {
+    /// States of frozen layers that the activation cache lacked.
+    case frozen
     /// Leaves of this rank, and waiting for them.
     case leaves
     /// The exact sum over the ranks, waiting for slower ones included.

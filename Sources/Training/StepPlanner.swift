@@ -20,17 +20,20 @@ public struct StepPlanner: Sendable {
   public let leafTokens: Int
   /// Virtual tokens in front of every source: part of a leaf's work.
   public let virtualTokenCount: Int
+  /// Work of a source token, as a share of that of a target token: less than 1 where layers are frozen.
+  public let sourceShare: Double
   private let order: DataOrder
 
   public init(
     dataset: EncodedDataset, examples: [Int], globalBatchSize: Int, leafTokens: Int, virtualTokenCount: Int,
-    seed: UInt64
+    sourceShare: Double = 1, seed: UInt64
   ) {
     self.dataset = dataset
     self.examples = examples
     self.globalBatchSize = globalBatchSize
     self.leafTokens = leafTokens
     self.virtualTokenCount = virtualTokenCount
+    self.sourceShare = sourceShare
     order = DataOrder(count: examples.count, seed: seed)
   }
 
@@ -41,7 +44,9 @@ public struct StepPlanner: Sendable {
     let batch = order.batch(step: step, globalBatchSize: globalBatchSize)
     let members = batch.examples.map { dataset[examples[$0]] }
     let leaves = LeafPlanner.leaves(
-      costs: members.map { $0.source.count + $0.target.count + virtualTokenCount }, leafTokens: leafTokens)
+      costs: members.map { member in
+        Int((sourceShare * Double(member.source.count)).rounded(.up)) + member.target.count + virtualTokenCount
+      }, leafTokens: leafTokens)
     return StepPlan(
       epoch: batch.epoch, leaves: leaves.map { leaf in LeafBatch(leaf.map { members[$0] }) },
       targetCount: members.reduce(0) { $0 + $1.target.count },

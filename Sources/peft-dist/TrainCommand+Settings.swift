@@ -32,6 +32,7 @@ extension TrainCommand {
       ("schedule", .string(schedule)),
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
       ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
+      ("activation_cache_precision", .string(cache.activationCachePrecision)),
       ("seed", .integer(Int(clamping: seed))),
     ]
     let scaling = Self.settings(lossScaling ?? .unscaled)
@@ -41,6 +42,7 @@ extension TrainCommand {
       ("keep_checkpoints", .integer(keepCheckpoints)), ("log_every", .integer(logEvery)),
       ("threads_per_rank", number(leaf.threadsPerRank)),
       ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
+      ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
     ]
     return (altering + scaling).map { .init($0.0, $0.1) } + harmless.map { .init($0.0, $0.1, altersResult: false) }
       + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]

@@ -30,6 +30,7 @@ struct TrainCommand: ParsableCommand {
   var validationFraction = 0.05
   @OptionGroup(title: "Method") var method: MethodFlags
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
+  @OptionGroup(title: "Activation cache") var cache: ActivationCacheFlags
   @OptionGroup(title: "Watching") var watch: WatchFlags
 
   @Option(help: ArgumentHelp("Examples of one optimizer step, over all ranks.", valueName: "n"))

@@ -21,6 +21,7 @@ struct TrainRun {
   let trainLocation: URL
   let configuration: RunConfiguration
   let tuned: any PEFTMethod
+  let frozen: FrozenLayers?
   let start = Stopwatch()
 
   init(_ flags: TrainCommand, world: World) throws {
@@ -60,6 +61,7 @@ struct TrainRun {
     resolved.allowsChangedSettings = flags.allowChangedSettings
     resolved.allowsOtherIdentity = flags.allowOtherIdentity
     configuration = resolved
+    frozen = Self.frozenLayers(flags.cache, place.model, tuned, dropout: resolved.dropout)
   }
 
   private static func configuration(
@@ -106,6 +108,7 @@ struct TrainRun {
     let evaluation = makeEvaluation()
     let trainer = try makeTrainer(evaluation, identity: identity, folder: folder)
     if flags.resume { try trainer.resume() }
+    try startCache(trainer)
     try folder?.writeConfiguration(flags.yaml(configuration.settings))
     if case .stopped(let step) = try trainer.run() {
       RunLog.notice("stopped after step \(step) as a signal asked; go on with --resume")
@@ -124,11 +127,18 @@ struct TrainRun {
       test = report
     }
     PhaseBoard.enter("writing the adapter")
+    let cacheUse = try trainer.cacheUse()
     guard let folder else { return false }
     let sha256 = try folder.writeAdapter(
       tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url)
-    try folder.writeSummary(
-      summary(trainer: trainer, test: test, sha256: sha256, identity: identity))
+    var members = summary(trainer: trainer, test: test, sha256: sha256, identity: identity)
+    if let cacheUse {
+      members["activation_cache"] = [
+        "bytes": .integer(cacheUse.bytes), "examples": .integer(cacheUse.examples), "hits": .integer(cacheUse.hits),
+        "misses": .integer(cacheUse.misses),
+      ]
+    }
+    try folder.writeSummary(members)
     print("adapter \(output.appendingPathComponent("adapter").path)")
     print("sha256  \(sha256)")
     if let best = trainer.bestEvaluation {
@@ -148,10 +158,11 @@ struct TrainRun {
   func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {
     let planner = StepPlanner(
       dataset: train, examples: split.train, globalBatchSize: flags.globalBatchSize,
-      leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount, seed: flags.seed)
+      leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount,
+      sourceShare: FrozenLayers.remainingShare(frozen, of: place.model.description), seed: flags.seed)
     warnAboutIdleWorkers(planner)
     let engine = GradientEngine(
-      evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: world,
+      evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights, frozen: frozen), world: world,
       workers: place.workers)
     return Trainer(
       configuration: configuration, engine: engine, evaluation: evaluation ?? makeEvaluation(), planner: planner,

@@ -2,14 +2,14 @@ import Checkpoints
 import Foundation
 import Testing
 
-/// What a training run left behind, without what differs from one run to the next by its nature: times and
-/// the layout.
+/// What a training run left behind, without what differs from one run to the next by its nature: times, the
+/// layout, and what was kept.
 struct RunResults: Equatable {
   /// SHA-256 of the trained weights.
   let weights: String
   /// Lines of `metrics.jsonl` without timing.
   let metrics: [String]
-  /// `summary.json` without times, ranks and threads.
+  /// `summary.json` without times, ranks, threads and the use of the activation cache.
   let summary: String
 
   init(_ output: URL) throws {
@@ -34,7 +34,7 @@ struct RunResults: Equatable {
   /// The members that do not depend on how fast, or on what layout, the run was.
   private static func withoutTiming(_ object: JSONObject) -> String {
     let members = object.members.filter {
-      !$0.key.contains("second") && !["ranks", "threads_per_rank"].contains($0.key)
+      !$0.key.contains("second") && !["ranks", "threads_per_rank", "activation_cache"].contains($0.key)
     }
     return JSON.object(members).encoded(.compact)
   }

@@ -1,0 +1,80 @@
+import ArgumentParser
+import Collectives
+import Diagnostics
+import Foundation
+import NN
+import Training
+
+/// What is kept of layers that nothing trainable lies below.
+struct ActivationCacheFlags: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Keep what frozen first layers give for each example: auto (from the second epoch on that saves their work), off, or "
+        + "the most room to use on a machine, such as 4GB. Alters no byte of the result.", valueName: "auto|off|size"))
+  var activationCache = "auto"
+  @Option(
+    help: ArgumentHelp(
+      "Folder of the activation cache, such as /dev/shm (default: the cache folder).", valueName: "dir"))
+  var activationCacheDir: String?
+  @Option(
+    help: ArgumentHelp(
+      "Width in which such states are kept: fp32, or bf16, which rounds them, kept or not.", valueName: "name"))
+  var activationCachePrecision = "fp32"
+
+  var limit: ActivationCacheLimit? { ActivationCacheLimit(activationCache) }
+  var precision: StatePrecision? { StatePrecision(rawValue: activationCachePrecision) }
+
+  func validate() throws {
+    guard limit != nil else {
+      throw ValidationError("--activation-cache \(activationCache): expected auto, off or a size such as 4GB or 512MiB")
+    }
+    guard precision != nil else {
+      throw ValidationError("--activation-cache-precision \(activationCachePrecision): expected fp32 or bf16")
+    }
+  }
+}
+
+extension TrainRun {
+  /// The layers that need be computed once for each example; nil where the first one is trained, or dropout makes every
+  /// step different.
+  static func frozenLayers(
+    _ flags: ActivationCacheFlags, _ model: any LanguageModel, _ method: any PEFTMethod, dropout: Float
+  ) -> FrozenLayers? {
+    let layers = FrozenLayers(model, method, precision: flags.precision ?? .fp32)
+    if layers != nil, dropout == 0 { return layers }
+    if case .bytes = flags.limit {
+      RunLog.notice(
+        "no activation cache: "
+          + (layers == nil
+            ? "\(method.name) trains the first layer of the model"
+            : "with dropout \(dropout) the states of an example differ from step to step; --dropout 0 allows it"))
+    }
+    return nil
+  }
+
+  /// Gives the trainer a cache for its frozen layers, where an example is seen more than once.
+  func startCache(_ trainer: Trainer) throws {
+    guard let frozen, let limit = flags.cache.limit, limit != .off else { return }
+    let stepsPerEpoch = (split.train.count + flags.globalBatchSize - 1) / flags.globalBatchSize
+    guard configuration.totalSteps - trainer.step > stepsPerEpoch else {
+      if limit != .automatic { RunLog.notice("no activation cache: no example is seen twice in the steps ahead") }
+      return
+    }
+    let lengths = train.lengths(of: split.train).map(\.source)
+    let folder =
+      flags.cache.activationCacheDir.map { URL(fileURLWithPath: $0) }
+      ?? flags.data.cacheFolder.appendingPathComponent("activations")
+    let cache = try ActivationCache.onEachNode(
+      examples: zip(split.train, lengths).map { (index: $0, rows: $1) }, width: place.model.description.hiddenSize,
+      precision: frozen.precision, limit: limit, folder: folder, world: world)
+    if let cache { trainer.use(cache) }
+    let layers = min(frozen.depth, place.model.description.layerCount)
+    RunLog.notice(
+      "\(layers) of \(place.model.description.layerCount) first layers are frozen; "
+        + (cache.map {
+          "what they give for \(ReadableNumbers.grouped($0.exampleCount)) of "
+            + "\(ReadableNumbers.grouped(split.train.count)) examples is computed once and kept "
+            + "(\(ReadableNumbers.bytes($0.byteCount)) in \(folder.path))"
+        } ?? "there is no room to keep what they give for an example"))
+  }
+}
