@@ -102,6 +102,16 @@ public struct Finding: Sendable {
     note(reason)
   }
 
+  /// Adds the comparisons of another finding of the same kind, made at `place`.
+  mutating func merge(_ other: Finding, at place: String) {
+    comparedCount += other.comparedCount
+    failureCount += other.failureCount
+    if !(other.largestDifference <= largestDifference) && !largestDifference.isNaN {
+      largestDifference = other.largestDifference
+    }
+    if firstFailure == nil { firstFailure = other.firstFailure.map { "\(place), \($0)" } }
+  }
+
   private mutating func note(_ failure: @autoclosure () -> String) {
     failureCount += 1
     if firstFailure == nil { firstFailure = failure() }

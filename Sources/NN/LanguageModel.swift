@@ -86,7 +86,9 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// Output `[n, D]` of the first `depth` stages for a source `[n]` alone: what passes with `FrozenStates` start from.
   func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor
   /// The encoder run and an empty cache, ready for `step`.
-  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass)
+  ///
+  /// - Parameter beamCount: most rows of one source in a step.
+  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass)
     -> any DecodingState
 }
 
@@ -96,13 +98,25 @@ extension LanguageModel {
   public func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor {
     preconditionFailure("\(description.modelType) tells of no frozen stages, \(depth) are asked for")
   }
+
+  /// One row for each source.
+  public func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass)
+    -> any DecodingState
+  {
+    startDecoding(sources: sources, examples: examples, maxNewTokens: maxNewTokens, beamCount: 1, pass)
+  }
 }
 
 /// A batch being decoded with a key/value cache.
+///
+/// A row is a sequence of tokens that begins with the start token. Rows may be dropped, reordered and continued more than
+/// once from step to step: the cache stays where it is, and each row knows where its past lies.
 public protocol DecodingState: AnyObject {
-  /// Feeds one token to each sequence of `active` (indices into the batch, ascending) and returns their next logits
-  /// `[active, V]`.
-  func step(tokens: [Int32], active: [Int], _ pass: ForwardPass) -> Tensor
+  /// Feeds one token to each row and returns their next logits `[rows, V]`, which the caller may overwrite.
+  ///
+  /// - Parameter parents: the row of the last step that each row continues; in the first step its source. Ascending by
+  ///   source.
+  func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor
   /// Sum of the token losses of these labels, from the same encoder run.
   func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double
   /// The token that starts every sequence.

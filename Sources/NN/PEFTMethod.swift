@@ -45,12 +45,13 @@ extension PEFTMethod {
   /// A pass through a model under this method.
   public func pass(
     tape: Tape, sites: [Variable], dropout: DropoutPolicy? = nil, weights: FrozenWeights = .fp32,
-    frozen: FrozenStates? = nil
+    frozen: FrozenStates? = nil, panels: WeightPanels? = nil
   ) -> ForwardPass {
     var substitutes: [ObjectIdentifier: Variable] = [:]
     for (base, site) in substitutions { substitutes[ObjectIdentifier(base)] = sites[site] }
     return ForwardPass(
-      tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout, weights: weights, frozen: frozen)
+      tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout, weights: weights, frozen: frozen,
+      panels: panels)
   }
 }
 

@@ -51,8 +51,14 @@ public struct Linear: Sendable {
 
   /// The projection with an optional low-rank term, for methods that add one.
   public func unadapted(_ x: Variable, _ pass: ForwardPass, lowRank: LowRankTerm? = nil) -> Variable {
-    pass.tape.linear(
+    let frozen = pass.frozen(weight)
+    if let panels = pass.panels, frozen == nil, lowRank == nil, bias == nil, layout == .outputByInput,
+      !pass.isSubstituted(weight), pass.tape.precision == .fp32 || keepsFP32
+    {
+      return pass.tape.product(x, panels.matrix(weight))
+    }
+    return pass.tape.linear(
       x, weight: pass.variable(weight), bias: bias.map(pass.variable), layout: layout, lowRank: lowRank,
-      frozen: pass.weights.projection(weight), keepsFP32: keepsFP32)
+      frozen: frozen, keepsFP32: keepsFP32)
   }
 }

@@ -132,6 +132,11 @@ public func multiply(
     }
     return
   }
+  // Up to this many rows the kernel that transposes as it goes beats a packing of the whole matrix.
+  if m <= 96, !a.transposed, b.transposed, n * k >= 16_384 {
+    k_few_rows(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
+    return
+  }
   let (m, n, k) = (Int32(m), Int32(n), Int32(k))
   let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
   switch MatrixBackend.active {

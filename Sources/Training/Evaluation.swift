@@ -61,21 +61,26 @@ public final class Evaluation {
   private let world: World?
   private let dispatch: LeafDispatch
   private let pools: [BufferPool]
+  private let panels = WeightPanels()
+  /// Answers of at least this many tokens are worth a packed copy of the decoder.
+  private static let tokensThatPayForPanels = 16
   private let tokenizer: any Tokenizer
   private let leafTokens: Int
-  private let maxTargetLength: Int
+  private let generation: GenerationOptions
 
-  /// - Parameter leafTokens: that of training; an evaluation leaf, which keeps no activations, holds four times as many.
+  /// - Parameters:
+  ///   - leafTokens: that of training; evaluation leaves, which keep no activations, are larger.
+  ///   - generation: how answers are generated.
   public init(
     evaluator: LeafEvaluator, world: World?, workers: LeafPool, tokenizer: any Tokenizer, leafTokens: Int,
-    maxTargetLength: Int
+    generation: GenerationOptions
   ) {
     self.evaluator = evaluator
     self.world = world
     dispatch = LeafDispatch(world: world, workers: workers)
     self.tokenizer = tokenizer
-    self.leafTokens = 4 * leafTokens
-    self.maxTargetLength = maxTargetLength
+    self.leafTokens = leafTokens
+    self.generation = generation
     pools = (0..<workers.threadCount).map { _ in BufferPool() }
   }
 
@@ -107,7 +112,8 @@ public final class Evaluation {
     let totals = Mutex(Totals(counts: Array(repeating: 0, count: Word.allCases.count + cellCount)))
     let job = LeafJob(
       evaluator: evaluator, sites: evaluator.sites(pool: BufferPool()), set: set, tokenizer: tokenizer,
-      matching: AnswerMatching(labels: set.labels), maxTargetLength: maxTargetLength,
+      matching: AnswerMatching(labels: set.labels), generation: generation,
+      panels: generation.maxNewTokens >= Self.tokensThatPayForPanels ? panels : nil,
       generates: labelCount > 0 || generatesFreeText || keepsPredictions)
     let ending = try dispatch.run(
       order: LeafPlanner.order(costs: costs), shouldStop: { StopRequest.isPending },
@@ -152,13 +158,16 @@ public final class Evaluation {
       predictions: totals.predictions.sorted { $0.example < $1.example }, seconds: seconds)
   }
 
-  /// Runs of consecutive examples of at least one example and, beyond that, at most `leafTokens` source tokens.
+  /// Runs of consecutive examples of at least one example and, beyond that, at most a number of source tokens: a sixteenth
+  /// of all, so that there are leaves for several workers, but not below 4 times `leafTokens` nor above 32 times, as every
+  /// decoding step of a leaf reads all weights of the decoder.
   static func leaves(_ set: EvaluationSet, leafTokens: Int) -> [[Int]] {
+    let lengths = set.examples.map { set.dataset.lengths(at: $0).source }
+    let most = min(max(lengths.reduce(0, +) / 16, 4 * leafTokens), 32 * leafTokens)
     var leaves: [[Int]] = []
     var tokens = Int.max
-    for example in set.examples {
-      let length = set.dataset.lengths(at: example).source
-      if tokens > leafTokens - length {
+    for (example, length) in zip(set.examples, lengths) {
+      if tokens > most - length {
         leaves.append([])
         tokens = 0
       }
@@ -205,7 +214,8 @@ private struct LeafJob: Sendable {
   let set: EvaluationSet
   let tokenizer: any Tokenizer
   let matching: AnswerMatching
-  let maxTargetLength: Int
+  let generation: GenerationOptions
+  let panels: WeightPanels?
   let generates: Bool
 
   struct Findings {
@@ -219,18 +229,17 @@ private struct LeafJob: Sendable {
   func run(_ leaf: [Int], pool: BufferPool) -> Findings {
     let members = leaf.map { set.dataset[$0] }
     let batch = LeafBatch(members)
-    let pass = evaluator.inferencePass(sites: sites, pool: pool)
+    let pass = evaluator.inferencePass(sites: sites, pool: pool, panels: panels)
     let state = evaluator.model.startDecoding(
-      sources: batch.sources, examples: batch.examples, maxNewTokens: maxTargetLength, pass)
+      sources: batch.sources, examples: batch.examples, maxNewTokens: generation.maxNewTokens,
+      beamCount: generation.beamCount, pass)
     var found = Findings()
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
     guard generates else { return found }
-    var options = GenerationOptions(eosIDs: evaluator.model.description.eosIDs)
-    options.maxNewTokens = maxTargetLength
-    let answers = GreedyDecoder(options).generate(state, count: members.count, pass)
+    let answers = SequenceGenerator(generation).generate(state, count: members.count, pass)
     for (member, answer) in zip(members, answers) {
-      let prediction = tokenizer.decode(answer, skippingSpecialTokens: true)
+      let prediction = tokenizer.decode(answer.first?.tokens ?? [], skippingSpecialTokens: true)
       let target = tokenizer.decode(member.target, skippingSpecialTokens: true)
       found.predictions.append(Prediction(example: member.index, prediction: prediction, target: target))
       if let expected = matching.label(of: target) {

@@ -48,10 +48,10 @@ public struct LeafEvaluator: Sendable {
   }
 
   /// A pass that records nothing, for evaluation and generation.
-  public func inferencePass(sites: [Tensor], pool: BufferPool) -> ForwardPass {
+  public func inferencePass(sites: [Tensor], pool: BufferPool, panels: WeightPanels? = nil) -> ForwardPass {
     method.pass(
       tape: Tape(pool: pool, recordsGradients: false, precision: weights.precision),
-      sites: sites.map { Variable(constant: $0) }, weights: weights)
+      sites: sites.map { Variable(constant: $0) }, weights: weights, panels: panels)
   }
 
   /// Where the forward pass of a leaf first leaves the finite numbers; nil if it does not.

@@ -30,6 +30,7 @@ struct EvaluateCommand: ParsableCommand {
   var predictions: String?
   @Option(help: ArgumentHelp("Write inputs and logits of the examples to a safetensors file.", valueName: "file"))
   var dump: String?
+  @OptionGroup(title: "Search") var search: SearchFlags
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
   @OptionGroup(title: "Watching") var watch: WatchFlags
 
@@ -39,6 +40,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
     guard (evalLimit ?? 1) >= 1 else { throw ValidationError("--eval-limit starts at 1") }
+    if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
 
   func run() throws {
@@ -63,7 +65,9 @@ struct EvaluateCommand: ParsableCommand {
       model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
     let evaluation = Evaluation(
       evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
-      leafTokens: leaf.leafTokens, maxTargetLength: place.maxTargetLength(data, task))
+      leafTokens: leaf.leafTokens,
+      generation: search.options(
+        eosIDs: place.model.description.eosIDs, maxNewTokens: place.maxTargetLength(data, task)))
     guard
       let report = try evaluation.evaluate(
         set, keepsPredictions: predictions != nil, progressName: "leaf")

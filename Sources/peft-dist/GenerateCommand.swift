@@ -1,14 +1,23 @@
 import ArgumentParser
+import Autograd
+import Collectives
 import Diagnostics
 import Foundation
 import NN
+import Tasks
 import TensorCore
 import Training
 
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Generate text: one answer for each line of standard input or of --input.")
+    abstract: "Generate text: one answer for each line of standard input or of --input.",
+    discussion: """
+      Answers are printed in the order of the lines, --num-return-sequences of them for each, best first. The options of the
+      search have the names and meanings of Hugging Face's `generate`.
+
+        peft-dist generate --model t5-small --adapter runs/lora/adapter --num-beams 4 --max-new-tokens 60 < texts
+      """)
 
   @OptionGroup(title: "Model") var model: ModelFlags
   @Option(help: ArgumentHelp("Adapter folder in Hugging Face PEFT format.", valueName: "dir"))
@@ -19,68 +28,78 @@ struct GenerateCommand: ParsableCommand {
   var maxSourceLength = 512
   @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
   var maxNewTokens = 64
-  @Option(help: ArgumentHelp("Fewest tokens to generate.", valueName: "n"))
-  var minNewTokens = 0
-  @Option(help: ArgumentHelp("No n-gram of this size twice; 0 for no rule.", valueName: "n"))
-  var noRepeatNgramSize = 0
-  @Option(help: ArgumentHelp("Divide the scores of tokens already there by this.", valueName: "x"))
-  var repetitionPenalty: Float = 1
+  @Option(help: ArgumentHelp("Answers for each line, at most --num-beams.", valueName: "n"))
+  var numReturnSequences = 1
+  @OptionGroup(title: "Search") var search: SearchFlags
   @Option(help: ArgumentHelp("Leaf workers (default: the cores of this process).", valueName: "n"))
   var threadsPerRank: Int?
+  @Option(help: ArgumentHelp(
+      "fp32; bf16: frozen projections in bfloat16; fp16: weights and activations in half precision.", valueName: "name")
+  )
+  var precision = Precision.fp32.rawValue
 
   func validate() throws {
     let least = [
       ("--max-source-length", maxSourceLength, 2), ("--max-new-tokens", maxNewTokens, 1),
-      ("--min-new-tokens", minNewTokens, 0), ("--no-repeat-ngram-size", noRepeatNgramSize, 0),
-      ("--threads-per-rank", threadsPerRank ?? 1, 1),
+      ("--num-return-sequences", numReturnSequences, 1), ("--threads-per-rank", threadsPerRank ?? 1, 1),
     ]
     for (flag, value, bound) in least where value < bound {
       throw ValidationError("\(flag) \(value): expected at least \(bound)")
     }
-    guard repetitionPenalty > 0, repetitionPenalty.isFinite else {
-      throw ValidationError("--repetition-penalty \(repetitionPenalty): expected a number above 0")
+    guard numReturnSequences <= search.numBeams else {
+      throw ValidationError(
+        "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(search.numBeams)"
+      )
     }
+    guard Precision(rawValue: precision) != nil else {
+      throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
+    }
+    try search.check(most: maxNewTokens, flag: "--max-new-tokens")
   }
 
   func run() throws {
     try MainActor.assumeIsolated {
+      StopRequest.listen()
       try agreeOnKernels(over: nil)
-      try generate()
+      guard try generate() == .complete else { throw ExitCode(75) }
     }
   }
 
-  /// Lines in leaves of at most 16, each decoded by one worker, printed in order.
+  /// Lines in leaves, each decoded by one worker; answers are printed in order as soon as all before them are there.
   @MainActor
-  private func generate() throws {
+  private func generate() throws -> LeafDispatch.Ending {
     let place = try Workplace(
-      model: model.model, threads: threadsPerRank, cache: DataFlags.cacheFolder(nil), world: nil)
-    let evaluator = LeafEvaluator(model: place.model, method: try place.method(adapter: adapter))
+      model: model.model, threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32, cache: DataFlags.cacheFolder(nil), world: nil)
+    let evaluator = LeafEvaluator(
+      model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
     let sites = evaluator.sites(pool: BufferPool())
-    var options = GenerationOptions(eosIDs: place.model.description.eosIDs)
-    options.maxNewTokens = maxNewTokens
-    options.minNewTokens = minNewTokens
-    options.noRepeatNgramSize = noRepeatNgramSize
-    options.repetitionPenalty = repetitionPenalty
-    let decoder = GreedyDecoder(options)
+    var options = search.options(eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens)
+    options.returnCount = numReturnSequences
+    let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
     let sources = try lines().map { line -> [Int32] in
       let ids = tokenizer.encode(line)
       return ids.count <= maxSourceLength ? ids : Array(ids.prefix(maxSourceLength - 1)) + [tokenizer.eosID]
     }
-    let size = 16
+    let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.beamCount)
+    let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
+    let panels = WeightPanels()
     let answers = AnswerTable(count: sources.count)
-    place.workers.run(count: (sources.count + size - 1) / size) { _, item in
+    let ending = try LeafDispatch(world: nil, workers: place.workers).run(
+      order: Array(leaves.indices), shouldStop: { StopRequest.isPending },
+      onPoll: { for answer in answers.takeReady() { print(answer) } }
+    ) { worker, leaf in
       MatrixBackend.prepareThread()
-      let range = item * size..<min((item + 1) * size, sources.count)
-      let pass = evaluator.inferencePass(sites: sites, pool: BufferPool())
-      let generated = decoder.generate(
+      let range = leaves[leaf]
+      let pass = evaluator.inferencePass(sites: sites, pool: pools[worker], panels: panels)
+      let generated = generator.generate(
         sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: evaluator.model, pass)
-      for (index, ids) in zip(range, generated) {
-        answers.set(index, tokenizer.decode(ids, skippingSpecialTokens: true))
+      for (index, sequences) in zip(range, generated) {
+        answers.set(index, sequences.map { tokenizer.decode($0.tokens, skippingSpecialTokens: true) })
       }
     }
-    try place.workers.wait()
-    for answer in answers.texts { print(answer) }
+    for answer in answers.takeReady() { print(answer) }
+    return ending
   }
 
   private func lines() throws -> [String] {

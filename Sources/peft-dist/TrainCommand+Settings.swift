@@ -35,6 +35,12 @@ extension TrainCommand {
       ("activation_cache_precision", .string(cache.activationCachePrecision)),
       ("seed", .integer(Int(clamping: seed))),
     ]
+    let answers: [(String, JSON)] = [
+      ("num_beams", .integer(search.numBeams)), ("length_penalty", search.lengthPenalty.map { .double($0) } ?? .null),
+      ("early_stopping", text(search.earlyStopping)), ("min_new_tokens", .integer(search.minNewTokens)),
+      ("min_length", .integer(search.minLength)), ("no_repeat_ngram_size", .integer(search.noRepeatNgramSize)),
+      ("repetition_penalty", .double(search.repetitionPenalty)),
+    ]
     let scaling = Self.settings(lossScaling ?? .unscaled)
     let harmless: [(String, JSON)] = [
       ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
@@ -44,7 +50,8 @@ extension TrainCommand {
       ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
       ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
     ]
-    return (altering + scaling).map { .init($0.0, $0.1) } + harmless.map { .init($0.0, $0.1, altersResult: false) }
+    return (altering + answers + scaling).map { .init($0.0, $0.1) }
+      + harmless.map { .init($0.0, $0.1, altersResult: false) }
       + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]
   }
 

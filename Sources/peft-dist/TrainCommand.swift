@@ -29,6 +29,7 @@ struct TrainCommand: ParsableCommand {
       "Share of the training data to validate on, where the task has no validation file.", valueName: "share"))
   var validationFraction = 0.05
   @OptionGroup(title: "Method") var method: MethodFlags
+  @OptionGroup(title: "Answers of evaluations") var search: SearchFlags
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
   @OptionGroup(title: "Activation cache") var cache: ActivationCacheFlags
   @OptionGroup(title: "Watching") var watch: WatchFlags
@@ -142,6 +143,7 @@ struct TrainCommand: ParsableCommand {
     guard Schedule.names.contains(schedule) else {
       throw ValidationError("--schedule \(schedule): expected \(Schedule.names.joined(separator: ", "))")
     }
+    if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
     guard data.dataDir != nil || trainFile != nil else {
       throw ValidationError("--data-dir or --train-file is needed")
     }

@@ -152,7 +152,9 @@ struct TrainRun {
     Evaluation(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: world,
       workers: place.workers,
-      tokenizer: place.tokenizer, leafTokens: flags.leaf.leafTokens, maxTargetLength: configuration.maxTargetLength)
+      tokenizer: place.tokenizer, leafTokens: flags.leaf.leafTokens,
+      generation: flags.search.options(
+        eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength))
   }
 
   func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {

@@ -79,6 +79,66 @@ import Testing
     #expect(none.exitCode == 0 && none.output.isEmpty)
   }
 
+  /// The same answers whatever the number of workers and the company of a line, the best first.
+  @Test func generationSearchesWithBeams() throws {
+    let tiny = try TinyRun()
+    let texts = (0..<40).map { "the film \($0) was great and the plot \($0 * $0) not" }
+    func generate(_ threads: Int, _ lines: [String], _ more: [String] = []) throws -> [String] {
+      let run = try tiny.run(
+        [
+          "generate", "--model", tiny.model.path, "--max-new-tokens", "6", "--threads-per-rank", "\(threads)",
+          "--num-beams", "3", "--length-penalty", "0.5", "--early-stopping", "never", "--min-new-tokens", "2",
+          "--no-repeat-ngram-size", "2",
+        ] + more, input: lines.joined(separator: "\n"))
+      #expect(run.exitCode == 0, "\(run.errors)")
+      return run.lines
+    }
+    let one = try generate(1, texts)
+    #expect(one.count == 40 && Set(one).count > 1)
+    #expect(try generate(2, texts) == one)
+    #expect(try generate(1, Array(texts.prefix(9))) == Array(one.prefix(9)))
+    let three = try generate(2, texts, ["--num-return-sequences", "3"])
+    #expect(three.count == 120 && (0..<40).allSatisfy { three[3 * $0] == one[$0] })
+    #expect((0..<40).contains { three[3 * $0] != three[3 * $0 + 1] })
+  }
+
+  @Test func evaluationSearchesWithBeams() throws {
+    let tiny = try TinyRun()
+    func evaluate(_ ranks: Int?, _ more: [String]) throws -> [String] {
+      let predictions = tiny.file("predictions.jsonl")
+      let run = try tiny.run(
+        tiny.evaluation(["--predictions", predictions.path, "--max-target-length", "6"] + more), ranks: ranks)
+      #expect(run.exitCode == 0, "\(run.errors)")
+      return try RunResults.lines(of: predictions)
+    }
+    let beams = try evaluate(nil, ["--num-beams", "3"])
+    #expect(try evaluate(2, ["--num-beams", "3"]) == beams)
+    #expect(try evaluate(nil, []) != beams, "beams find other answers")
+  }
+
+  @Test func benchmarksReportRates() throws {
+    let tiny = try TinyRun()
+    let commands = [
+      [
+        "bench", "--steps", "1", "--warmup", "0", "--global-batch-size", "4", "--data-file",
+        tiny.file("data/test.jsonl").path,
+      ],
+      [
+        "bench", "generate", "--num-beams", "2", "--batch-size", "3", "--new-tokens", "4", "--source-length", "9",
+        "--repeats", "1",
+      ],
+      ["bench", "evaluate", "--examples", "6", "--repeats", "1", "--data-file", tiny.file("data/test.jsonl").path],
+    ]
+    for command in commands {
+      let run = try tiny.run(command + ["--model", tiny.model.path, "--threads-per-rank", "1"])
+      #expect(run.exitCode == 0, "\(run.errors)")
+      let report = try JSONObject(line: run.output)
+      for key in ["examples_per_second", "matrix_ceiling_gflops", "share_of_ceiling", "useful_gflops"] {
+        #expect(try report.double(key) > 0, "\(key)")
+      }
+    }
+  }
+
   @Test func inspectionTellsWhatIsThere() throws {
     let tiny = try TinyRun()
     let run = try tiny.run(tiny.training(to: "run", ["--steps", "2", "--method", "lora"]))
@@ -146,6 +206,14 @@ import Testing
     (["inspect"], "path"), (["evaluate", "--model", "m"], "--data-dir or --eval-file"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--split", "dev"], "--split dev"),
     (["generate", "--model", "m", "--max-new-tokens", "0"], "--max-new-tokens 0"),
+    (["generate", "--model", "m", "--num-beams", "0"], "--num-beams 0: expected 1 to 256"),
+    (["generate", "--model", "m", "--length-penalty", "2"], "--length-penalty 2.0 is for beam search"),
+    (["generate", "--model", "m", "--num-beams", "2", "--early-stopping", "soon"], "expected true, false or never"),
+    (["generate", "--model", "m", "--num-beams", "2", "--num-return-sequences", "3"], "--num-beams 2"),
+    (["generate", "--model", "m", "--min-new-tokens", "65"], "--max-new-tokens allows 64"),
+    (["evaluate", "--model", "m", "--data-dir", "d", "--repetition-penalty", "0"], "--repetition-penalty 0"),
+    (["bench", "generate", "--new-tokens", "0"], "--new-tokens 0"),
+    (["bench", "evaluate"], "--data-file is needed"),
   ])
   func usageErrorsExitWith2(arguments: [String], part: String) throws {
     let run = try MPIRun("peft-dist", ranks: nil, arguments: arguments)

@@ -1,3 +1,4 @@
+import Autograd
 import Models
 import NN
 import PEFTMethods
@@ -17,10 +18,12 @@ import Testing
     let state = model.startDecoding(
       sources: leaf.sources, examples: leaf.examples, maxNewTokens: length, pass)
     var logits = [[Float]](repeating: [], count: leaf.sources.count)
+    var active = Array(leaf.labels.indices)
     for position in 0..<length {
-      let active = leaf.labels.indices.filter { leaf.labels[$0].count > position }
+      let parents = active.indices.filter { leaf.labels[active[$0]].count > position }
+      active = parents.map { active[$0] }
       let tokens = active.map { position == 0 ? state.startToken : leaf.labels[$0][position - 1] }
-      let step = state.step(tokens: tokens, active: active, pass)
+      let step = state.step(tokens: tokens, parents: parents, pass)
       for (row, sequence) in active.enumerated() { logits[sequence] += step.rows(row..<row + 1).values }
     }
     return (logits, state)
@@ -40,6 +43,58 @@ import Testing
       let plain = model.logitsByExample(Self.leaf, FrozenBase())
       #expect(largestDifference(plain[0], expected[0]) > 1e-2)
     }
+  }
+
+  /// Rows that fork, change places and leave, with answers of many tokens (keys and values projected beforehand) and of few
+  /// (absorbed): each row's logits are those of the whole pass over its own tokens.
+  @Test(arguments: ["t5_v10", "t5_v11"], ["none", "lora"], [6, 40])
+  func rowsForkAndLeave(name: String, kind: String, capacity: Int) throws {
+    let model = try Golden.model(name)
+    let method = try Golden.method(kind, model)
+    let leaf = Self.leaf
+    let pass = method.inferencePass()
+    let state = model.startDecoding(
+      sources: leaf.sources, examples: leaf.examples, maxNewTokens: capacity, beamCount: 3, pass)
+    // Parents of each step by row; sources 0 and 1 fork, source 2 leaves, rows of source 3 swap.
+    let steps = [[0, 1, 2, 3], [0, 0, 1, 2, 3, 3], [1, 0, 1, 2, 2, 5, 4], [2, 2, 0, 3, 6, 5]]
+    var rows = leaf.sources.indices.map { (source: $0, tokens: [Int32]()) }
+    for (number, parents) in steps.enumerated() {
+      rows = parents.enumerated().map { row, parent in
+        let token = number == 0 ? state.startToken : Int32(2 + (row * 31 + number * 17) % 200)
+        return (rows[parent].source, rows[parent].tokens + [token])
+      }
+      let logits = state.step(tokens: rows.compactMap(\.tokens.last), parents: parents, pass)
+      for (row, entry) in rows.enumerated() {
+        let (source, tokens) = entry
+        // Labels shifted right are the tokens fed; the last label is any.
+        let whole = model.logits(
+          LeafBatch(
+            sources: [leaf.sources[source]], labels: [Array(tokens.dropFirst()) + [1]],
+            examples: [leaf.examples[source]]), method.inferencePass()
+        ).value
+        let expected = whole.rows(whole.rows - 1..<whole.rows).values
+        #expect(largestDifference(logits.rows(row..<row + 1).values, expected) <= 1e-4, "step \(number) row \(row)")
+      }
+    }
+  }
+
+  /// Panels change the speed, and the last bits at most; a trained copy of a weight is never read from panels.
+  @Test(arguments: ["none", "lora", "full"]) func panelsGiveTheSameLogits(kind: String) throws {
+    let model = try Golden.t5()
+    let method = kind == "full" ? FullFineTuning(model) : try Golden.method(kind, model)
+    for parameter in method.parameters where kind == "full" && parameter.name.hasSuffix("wo.weight") {
+      for index in 0..<parameter.count { parameter.value.pointer[index] *= 1.5 }
+    }
+    func logits(_ panels: WeightPanels?) -> [Float] {
+      let tape = Tape(pool: BufferPool(), recordsGradients: false)
+      let pass = method.pass(
+        tape: tape, sites: method.parameters.map { Variable(constant: $0.value) }, panels: panels)
+      let state = model.startDecoding(
+        sources: Self.leaf.sources, examples: Self.leaf.examples, maxNewTokens: 2, pass)
+      return state.step(tokens: [0, 0, 0, 0], parents: [0, 1, 2, 3], pass).values
+    }
+    let plain = logits(nil)
+    #expect(largestDifference(logits(WeightPanels()), plain) <= 1e-5)
   }
 
   @Test(arguments: ["none", "prompt-tuning", "lora"])

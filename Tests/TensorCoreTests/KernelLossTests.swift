@@ -64,4 +64,33 @@ import Testing
     #expect(table.argmax([Float](repeating: -.infinity, count: count), count) == 0)
     #expect(table.argmax([Float](repeating: -3, count: count), count) == 0)
   }
+
+  @Test(arguments: KernelSet.available, kernelSizes.dropFirst() + [32_128])
+  func logSoftmax(kernels: KernelSet, columns: Int) throws {
+    let table = try kernels.table()
+    let logits = sample(3 * columns, scale: 12)
+    var expected = [Double](repeating: 0, count: logits.count)
+    reference_log_softmax(logits, &expected, 3, columns)
+    var found = logits
+    table.log_softmax(&found, 3, columns)
+    #expect(excess(found, expected, absolute: 2e-6, relative: 3e-7) <= 0)
+  }
+
+  /// The best first, the lower index first among equals, NaN nowhere.
+  @Test(arguments: KernelSet.available, kernelSizes.dropFirst()) func top(kernels: KernelSet, count: Int) throws {
+    let table = try kernels.table()
+    for wanted in [1, 3, 8, 40] {
+      // Values from a few steps: many are equal.
+      var x = sample(count, stream: 9).map { ($0 * 12).rounded() }
+      if count > 20 { x[7] = .nan }
+      if count > 3 { x[2] = -.infinity }
+      let expected = x.indices.filter { !x[$0].isNaN }.sorted { x[$0] == x[$1] ? $0 < $1 : x[$0] > x[$1] }
+      var best = [Int32](repeating: -1, count: wanted)
+      let found = table.top(x, count, wanted, &best)
+      #expect(found == min(wanted, expected.count))
+      #expect(best.prefix(found).map { Int($0) } == Array(expected.prefix(wanted)), "the best \(wanted)")
+    }
+    var best = [Int32](repeating: -1, count: 2)
+    #expect(table.top([Float](repeating: .nan, count: count), count, 2, &best) == 0)
+  }
 }

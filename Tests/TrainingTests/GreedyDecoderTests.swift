@@ -19,7 +19,7 @@ import Testing
     -> [Float]
   {
     let row = Tensor(scores, shape: [1, scores.count])
-    GreedyDecoder(options).process(row, sequence: sequence)
+    options.applyRules(to: row, sequence: sequence)
     return row.values
   }
 
@@ -100,7 +100,8 @@ import Testing
       fed = table.map { _ in [] }
     }
 
-    func step(tokens: [Int32], active: [Int], _ pass: ForwardPass) -> Tensor {
+    func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor {
+      let active = actives.last.map { last in parents.map { last[$0] } } ?? parents
       actives.append(active)
       let logits = Tensor(zeros: [active.count, 8])
       for (row, sequence) in active.enumerated() {
@@ -152,7 +153,7 @@ import Testing
   @Test func ties() {
     final class Flat: DecodingState {
       let startToken: Int32 = 0
-      func step(tokens: [Int32], active: [Int], _ pass: ForwardPass) -> Tensor {
+      func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor {
         Tensor([0, 0, 5, 1, 5, 5, 0, 0], shape: [1, 8])
       }
       func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double { 0 }

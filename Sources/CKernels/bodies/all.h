@@ -12,12 +12,14 @@
 #include "attention.h"
 #include "convert.h"
 #include "elementwise.h"
+#include "few_rows.h"
 #include "fixed_point.h"
 #include "loss.h"
 #include "narrow_product.h"
 #include "norm.h"
 #include "optimizer.h"
 #include "random.h"
+#include "step_attention.h"
 #include "tile_product.h"
 
 #define KERNEL_ENTRY(result, name, parameters, arguments) .name = KERNEL_JOIN(name, KERNEL_SET),

@@ -1,4 +1,4 @@
-// Softmax cross-entropy over logits [rows, columns] with its gradient in place; the index of the largest one.
+// Softmax cross-entropy over logits [rows, columns] with its gradient in place; log-softmax; the largest entries of a row.
 
 #if KERNEL_REFERENCES
 double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows,
@@ -81,4 +81,48 @@ KERNEL(long, argmax)(const float *x, long count) {
     if (best[lane] == most && where[lane] < first) first = where[lane];
   }
   return first == 0x7fffffff ? 0 : first;
+}
+
+#if KERNEL_REFERENCES
+void reference_log_softmax(const float *x, double *y, long rows, long columns) {
+  for (long r = 0; r < rows; r++) {
+    const float *row = x + r * columns;
+    double most = -INFINITY, sum = 0;
+    for (long c = 0; c < columns; c++) most = row[c] > most ? row[c] : most;
+    for (long c = 0; c < columns; c++) sum += exp(row[c] - most);
+    for (long c = 0; c < columns; c++) y[r * columns + c] = row[c] - most - log(sum);
+  }
+}
+#endif
+
+KERNEL(void, log_softmax)(float *x, long rows, long columns) {
+  for (long r = 0; r < rows; r++) {
+    float *row = x + r * columns;
+    const float most = row_maximum(row, columns);
+    const float log_sum = (float)log(sum_of_exponentials(row, columns, most, 0));
+    FOR_VECTORS(columns, store(row + i, (load(row + i, n) - most) - log_sum, n));
+  }
+}
+
+KERNEL(long, top)(const float *x, long count, long wanted, int32_t *best) {
+  long found = 0;
+  float least = -INFINITY;  // the last of the best so far, once there are enough
+  for (long block = 0; block < count; block += 64) {
+    const long length = count - block < 64 ? count - block : 64;
+    const float *here = x + block;
+    if (found == wanted) {
+      f32x16 most = -INFINITY;
+      FOR_VECTORS(length, most = maximum(first_lanes(load(here + i, n), n, -INFINITY), most));
+      if (!__builtin_reduce_or((i32x16)(most > least))) continue;
+    }
+    for (long i = 0; i < length; i++) {
+      const float value = here[i];
+      if (value != value || (found == wanted && !(value > least))) continue;
+      long place = found < wanted ? found++ : wanted - 1;
+      for (; place > 0 && x[best[place - 1]] < value; place--) best[place] = best[place - 1];
+      best[place] = (int32_t)(block + i);
+      least = x[best[found - 1]];
+    }
+  }
+  return found;
 }

@@ -98,3 +98,24 @@ INLINE f32x16 select_sign(f32x16 magnitude, f32x16 sign) {
 }
 
 INLINE f32x16 absolute(f32x16 x) { return (f32x16)((i32x16)x & (i32x16)0x7fffffff); }
+
+// Swaps the off-diagonal blocks of `b` lanes between vectors i and i + b; with b = 8, 4, 2, 1 in turn 16 vectors are
+// transposed. The lanes are those of the first result; the second has the same ones b further on.
+#define SWAP_BLOCKS(v, b, ...) \
+  for (int i = 0; i < 16; i++) { \
+    if (i & (b)) continue; \
+    const f32x16 upper = v[i], lower = v[i + (b)]; \
+    v[i] = __builtin_shufflevector(upper, lower, __VA_ARGS__); \
+    v[i + (b)] = __builtin_shufflevector(upper, lower, SHIFTED_LANES(b, __VA_ARGS__)); \
+  }
+#define SHIFTED_LANES(b, ...) SHIFTED_LANES_OF(b, __VA_ARGS__)
+#define SHIFTED_LANES_OF(b, l0, l1, l2, l3, l4, l5, l6, l7, l8, l9, l10, l11, l12, l13, l14, l15) \
+  l0 + b, l1 + b, l2 + b, l3 + b, l4 + b, l5 + b, l6 + b, l7 + b, l8 + b, l9 + b, l10 + b, l11 + b, l12 + b, \
+      l13 + b, l14 + b, l15 + b
+
+INLINE void transpose16(f32x16 v[16]) {
+  SWAP_BLOCKS(v, 8, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+  SWAP_BLOCKS(v, 4, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
+  SWAP_BLOCKS(v, 2, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+  SWAP_BLOCKS(v, 1, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+}

@@ -127,6 +127,31 @@ void k_narrow_transposed_fp16(const float *x, long ldx, const uint16_t *w, long 
 void k_narrow_plain_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k,
                          long n);
 
+// ---------------------------------------------------------------------------------------------- few rows
+// y [m, n] = alpha x [m, k] w^T + beta y, w [n, k], for more rows than the narrow products take and fewer than a general
+// product needs; rows ldx, ldw, ldy apart. An entry's sum does not depend on m: cutting x into blocks of rows changes no bit.
+void k_few_rows(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k,
+                float alpha, float beta);
+// The same product bit for bit, at any m, from a weight packed before: panels [ceil(n / 32), k, 32], aligned to 64.
+void k_panel_product(const float *x, long ldx, const float *panels, float *y, long ldy, long m, long n, long k,
+                     float alpha, float beta);
+// panels[j / 32, c, j % 32] = w[j, c], zero behind the last row of w.
+void k_pack_panels(const float *w, long ldw, float *panels, long n, long k);
+
+// ---------------------------------------------------------------------------------------------- decoding steps
+// Attention of `rows` single queries of one sequence: context = softmax(scale q.k + bias) v, head by head, over `count`
+// keys. Key j of head h is at keys + j * width + h * head_stride, or, with slots [rows, count], for query r at
+// keys + slots[r, j] * width + h * head_stride; values alike.
+// q, context [rows, heads * width]; bias [heads, count] with stride bias_stride, or null. count >= 1.
+void k_step_attention(const float *q, float *context, long rows, long heads, long width, const float *keys,
+                      const float *values, long head_stride, const int32_t *slots, long count, const float *bias,
+                      long bias_stride, float scale);
+// x = log softmax(x) row by row, [rows, columns].
+void k_log_softmax(float *x, long rows, long columns);
+// Indices of the `wanted` largest entries, best first, the lowest index first among equals; NaN is passed over.
+// Returns how many there are. count < 2^31.
+long k_top(const float *x, long count, long wanted, int32_t *best);
+
 // ---------------------------------------------------------------------------------------------- loss
 // Softmax cross-entropy of logits [rows, columns] against labels [rows]; label -100 is ignored. Returns the
 // sum of -log softmax(logits)[label] in double, rows ascending. If gradient_scale is not 0, logits become
@@ -185,6 +210,10 @@ void reference_softmax(const float *s, double *p, double *log_sum_exp, long rows
                        long first_row, const float *bias, int causal, double scale);
 double reference_cross_entropy(const float *logits, const int32_t *labels, double *gradient, long rows,
                                long columns);
+void reference_log_softmax(const float *x, double *y, long rows, long columns);
+void reference_step_attention(const float *q, double *context, long rows, long heads, long width, const float *keys,
+                              const float *values, long head_stride, const int32_t *slots, long count, const float *bias,
+                              long bias_stride, double scale);
 void reference_dropout(const float *x, float *y, const uint32_t *example, const uint32_t *position, long rows,
                        long width, long ld, uint64_t key, float rate);
 float reference_fixed_point_add(int64_t *sum, const float *x, long count, int shift);

@@ -79,6 +79,22 @@
   X(void, narrow_plain_fp16, \
     (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k, long n), \
     (x, ldx, w, ldw, y, ldy, m, k, n)) \
+  X(void, few_rows, \
+    (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k, \
+     float alpha, float beta), \
+    (x, ldx, w, ldw, y, ldy, m, n, k, alpha, beta)) \
+  X(void, panel_product, \
+    (const float *x, long ldx, const float *panels, float *y, long ldy, long m, long n, long k, float alpha, \
+     float beta), \
+    (x, ldx, panels, y, ldy, m, n, k, alpha, beta)) \
+  X(void, pack_panels, (const float *w, long ldw, float *panels, long n, long k), (w, ldw, panels, n, k)) \
+  X(void, step_attention, \
+    (const float *q, float *context, long rows, long heads, long width, const float *keys, \
+     const float *values, long head_stride, const int32_t *slots, long count, const float *bias, \
+     long bias_stride, float scale), \
+    (q, context, rows, heads, width, keys, values, head_stride, slots, count, bias, bias_stride, scale)) \
+  X(void, log_softmax, (float *x, long rows, long columns), (x, rows, columns)) \
+  X(long, top, (const float *x, long count, long wanted, int32_t *best), (x, count, wanted, best)) \
   X(long, argmax, (const float *x, long count), (x, count)) \
   X(void, philox, (const uint32_t counter[4], uint64_t key, uint32_t out[4]), (counter, key, out)) \
   X(void, dropout, \

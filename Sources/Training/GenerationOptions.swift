@@ -1,0 +1,65 @@
+import CKernels
+import TensorCore
+
+/// How text is generated, in the words of HF `GenerationConfig`.
+public struct GenerationOptions: Sendable, Equatable {
+  /// When beam search stops looking for better hypotheses, under HF's names.
+  public enum EarlyStopping: String, Sendable, CaseIterable {
+    /// Once the best running hypothesis, at its present length, is worse than every finished one.
+    case whenHopeless = "false"
+    /// Once there are as many finished hypotheses as beams.
+    case whenFull = "true"
+    /// Once no running hypothesis can become better at any length.
+    case never
+  }
+
+  /// Most tokens to generate; the start token does not count.
+  public var maxNewTokens = 20
+  /// End-of-sequence is forbidden while fewer tokens than this have been generated.
+  public var minNewTokens = 0
+  /// End-of-sequence is forbidden while the sequence, start token included, is shorter than this.
+  public var minLength = 0
+  /// No n-gram of this size occurs twice in a sequence; 0 for no rule.
+  public var noRepeatNgramSize = 0
+  /// Scores of tokens already in the sequence: divided by it if positive, multiplied if negative.
+  public var repetitionPenalty: Float = 1
+  /// Any of these ends a sequence.
+  public var eosIDs: [Int32]
+  /// Hypotheses kept side by side; 1 is greedy decoding.
+  public var beamCount = 1
+  /// A finished hypothesis of g tokens with log-probability p scores p / g^lengthPenalty: above 0 long ones gain.
+  public var lengthPenalty = 1.0
+  public var earlyStopping = EarlyStopping.whenHopeless
+  /// Sequences returned for each source, at most the number of beams.
+  public var returnCount = 1
+
+  public init(eosIDs: [Int32]) { self.eosIDs = eosIDs }
+}
+
+extension GenerationOptions {
+  /// HF's logits processors in HF's order, in place on one row `[V]` of logits or log-probabilities.
+  ///
+  /// - Parameter sequence: the row's tokens so far, the start token first.
+  public func applyRules(to scores: Tensor, sequence: [Int32]) {
+    if repetitionPenalty != 1 {
+      for token in Set(sequence) {
+        let score = scores.pointer[Int(token)]
+        scores.pointer[Int(token)] = score > 0 ? score / repetitionPenalty : score * repetitionPenalty
+      }
+    }
+    for token in tokensThatRepeat(sequence) { scores.pointer[Int(token)] = -.infinity }
+    if sequence.count < minLength || sequence.count - 1 < minNewTokens {
+      for token in eosIDs { scores.pointer[Int(token)] = -.infinity }
+    }
+  }
+
+  /// The tokens that would complete an n-gram the sequence already has.
+  private func tokensThatRepeat(_ sequence: [Int32]) -> [Int32] {
+    let size = noRepeatNgramSize
+    guard size > 0, sequence.count >= size else { return [] }
+    let last = sequence.suffix(size - 1)
+    return (0...(sequence.count - size)).compactMap { start in
+      sequence[start..<start + size - 1].elementsEqual(last) ? sequence[start + size - 1] : nil
+    }
+  }
+}

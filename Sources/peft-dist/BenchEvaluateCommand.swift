@@ -1,0 +1,68 @@
+import ArgumentParser
+import Checkpoints
+import Diagnostics
+import NN
+import Tasks
+import Training
+
+/// Evaluation on IMDb: the loss of the label and an answer of two tokens for each review.
+struct BenchEvaluateCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "evaluate", abstract: "Evaluation on --data-file: examples and source tokens per second.")
+
+  @OptionGroup(title: "Model and data") var bench: BenchFlags
+  @Option(help: ArgumentHelp("Cut sources after this many tokens.", valueName: "tokens"))
+  var maxSourceLength = 256
+  @Option(help: ArgumentHelp("Examples of one round.", valueName: "n"))
+  var examples = 192
+  @Option(help: ArgumentHelp("Rounds that count, after one that does not.", valueName: "n"))
+  var repeats = 3
+  @OptionGroup(title: "Leaves") var leaf: LeafFlags
+
+  private static let answerLength = 2
+
+  func validate() throws {
+    guard bench.dataFile != nil else { throw ValidationError("--data-file is needed") }
+    for (flag, value, least) in [
+      ("--examples", examples, 1), ("--repeats", repeats, 1), ("--max-source-length", maxSourceLength, 2),
+    ] where value < least {
+      throw ValidationError("\(flag) \(value): expected at least \(least)")
+    }
+  }
+
+  func run() throws {
+    try bench.run { world in try measure(BenchPlace(bench, leaf, world: world)) }
+  }
+
+  @MainActor
+  private func measure(_ place: BenchPlace) throws {
+    let dataset = try place.dataset(examples, maxSourceLength: maxSourceLength)
+    let task = IMDbTask(options: TextOptions(lowercase: true, stripHTML: true))
+    let set = EvaluationSet(dataset: dataset, examples: Array(0..<examples), labels: task.labels)
+    let lengths = dataset.lengths(of: set.examples).map(\.source)
+    var options = GenerationOptions(eosIDs: place.model.description.eosIDs)
+    options.maxNewTokens = Self.answerLength
+    let evaluation = Evaluation(
+      evaluator: LeafEvaluator(model: place.model, method: FrozenBase(), weights: place.weights), world: place.world,
+      workers: place.workers, tokenizer: try place.tokenizer(), leafTokens: leaf.leafTokens, generation: options)
+    var seconds: [Double] = []
+    var loss = 0.0
+    for _ in 0...repeats {
+      try place.world.barrier()
+      guard let report = try evaluation.evaluate(set) else { throw ExitCode(75) }
+      seconds.append(report.seconds)
+      loss = report.loss
+    }
+    let median = seconds.dropFirst().sorted()[repeats / 2]
+    let work = UsefulWork(decoding: lengths, tokens: Self.answerLength, beams: 1, place.model.description)
+    try place.report(
+      [
+        "examples": .integer(examples), "max_source_length": .integer(maxSourceLength),
+        "answer_tokens": .integer(Self.answerLength), "leaf_tokens": .integer(leaf.leafTokens),
+        "seconds": BenchPlace.rounded(median, 1e4),
+        "examples_per_second": BenchPlace.rounded(Double(examples) / median, 1e3),
+        "source_tokens_per_second": BenchPlace.rounded(Double(lengths.reduce(0, +)) / median, 10),
+        "loss": BenchPlace.rounded(loss, 1e5),
+      ], work: work.floatingPointOperations, seconds: median)
+  }
+}

@@ -1,0 +1,195 @@
+import ArgumentParser
+import Checkpoints
+import Collectives
+import Diagnostics
+import Foundation
+import Models
+import NN
+import Tasks
+import TensorCore
+import Tokenization
+import Training
+
+/// What every measurement is made with: model or shape, data, workers.
+struct BenchFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Folder of a checkpoint; without it, --shape with random weights.", valueName: "dir"))
+  var model: String?
+  @Option(help: ArgumentHelp("Shape of a T5 with random weights: small or base.", valueName: "name"))
+  var shape = "small"
+  @Option(help: ArgumentHelp("IMDb-style JSONL to take examples from; without it, random ids.", valueName: "file"))
+  var dataFile: String?
+  @Option(help: ArgumentHelp("Folder with the spiece.model for --data-file (default: --model).", valueName: "dir"))
+  var tokenizer: String?
+  @Option(
+    help: ArgumentHelp("Folder for the random checkpoint (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
+  var cacheDir: String?
+
+  func validate() throws {
+    guard ["small", "base"].contains(shape) else { throw ValidationError("--shape \(shape): expected small or base") }
+    guard dataFile == nil || tokenizer != nil || model != nil else {
+      throw ValidationError("--data-file needs --tokenizer or --model")
+    }
+  }
+
+  /// Runs `body` in an MPI world with the kernels all ranks agree on.
+  func run(_ body: @MainActor (World) throws -> Void) throws {
+    try MainActor.assumeIsolated {
+      try World.run { world in
+        RunLog.isQuiet = !world.isFirst
+        try agreeOnKernels(over: world)
+        try body(world)
+      }
+    }
+  }
+}
+
+/// A model, its workers, and examples to measure with.
+@MainActor
+struct BenchPlace {
+  let flags: BenchFlags
+  let leaf: LeafFlags
+  let world: World
+  let model: any LanguageModel
+  let workers: LeafPool
+  let weights: FrozenWeights
+
+  init(_ flags: BenchFlags, _ leaf: LeafFlags, world: World) throws {
+    (self.flags, self.leaf, self.world) = (flags, leaf, world)
+    let folder = try Self.modelFolder(flags, world)
+    model = try ModelCatalogue.load(folder)
+    workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.cores().count)
+    weights = try Workplace.weights(
+      of: model, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(flags.cacheDir))
+  }
+
+  /// The checkpoint, or one of the wanted shape with random weights, made once and kept in the cache.
+  private static func modelFolder(_ flags: BenchFlags, _ world: World) throws -> ModelFolder {
+    if let model = flags.model { return try ModelFolder(URL(fileURLWithPath: model)) }
+    let url = DataFlags.cacheFolder(flags.cacheDir).appendingPathComponent("bench/t5-\(flags.shape)")
+    if world.isFirst, !FileManager.default.fileExists(atPath: url.appendingPathComponent("model.safetensors").path) {
+      try writeRandomCheckpoint(shape: flags.shape, to: url)
+    }
+    try world.barrier()
+    return try ModelFolder(url)
+  }
+
+  private static func writeRandomCheckpoint(shape: String, to url: URL) throws {
+    let (width, wide, layers, heads) = shape == "base" ? (768, 3072, 12, 12) : (512, 2048, 6, 8)
+    let config: JSON = [
+      "architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "vocab_size": 32128,
+      "d_model": .integer(width), "d_kv": 64, "d_ff": .integer(wide), "num_layers": .integer(layers),
+      "num_heads": .integer(heads), "dropout_rate": 0.0, "feed_forward_proj": "relu", "decoder_start_token_id": 0,
+      "pad_token_id": 0, "eos_token_id": 1, "tie_word_embeddings": true,
+    ]
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    try AtomicFile.write(config, to: url.appendingPathComponent("config.json"))
+    let shapes = T5.weightShapes(
+      try T5Configuration(JSONObject(file: url.appendingPathComponent("config.json")), generation: nil),
+      hasOwnHead: false)
+    let tensors = shapes.enumerated().map { index, entry -> (String, Tensor) in
+      guard entry.shape.count > 1 else {
+        let ones = Tensor(zeros: entry.shape)
+        ones.fill(1)
+        return (entry.name, ones)
+      }
+      let deviation = entry.name == "shared.weight" ? 1 : 1 / Double(entry.shape[1]).squareRoot()
+      return (
+        entry.name,
+        Initialization.uniform(
+          entry.shape, bound: deviation, CounterGenerator(seed: 1, purpose: .bench, site: UInt32(index)))
+      )
+    }
+    try SafetensorsWriter.write(tensors: tensors, to: url.appendingPathComponent("model.safetensors"))
+  }
+
+  /// The first examples of the data file; without one random ids, of a length between half of `maxSourceLength` and it.
+  func examples(_ count: Int, maxSourceLength: Int) throws -> [EncodedExample] {
+    guard flags.dataFile != nil else {
+      let generator = CounterGenerator(seed: 7, purpose: .bench)
+      return (0..<count).map { index in
+        let length = maxSourceLength / 2 + generator.integer(at: UInt64(index), below: maxSourceLength / 2 + 1)
+        return EncodedExample(
+          index: index, source: randomIDs(length, stream: index), target: [2, 1], uncutSourceLength: length)
+      }
+    }
+    let dataset = try dataset(count, maxSourceLength: maxSourceLength)
+    return (0..<count).map { dataset[$0] }
+  }
+
+  /// Random ids that end no sequence; another stream has others.
+  func randomIDs(_ length: Int, stream: Int) -> [Int32] {
+    let generator = CounterGenerator(seed: 7, purpose: .bench)
+    return (0..<length).map { position in
+      Int32(
+        2 + generator.integer(at: UInt64(stream << 20 + position + 1), below: model.description.vocabularySize - 2))
+    }
+  }
+
+  /// At least `count` examples of the data file, encoded when they are first asked for.
+  func dataset(_ count: Int, maxSourceLength: Int) throws -> EncodedDataset {
+    let file = URL(fileURLWithPath: flags.dataFile ?? "")
+    let texts = try IMDbTask(options: TextOptions(lowercase: true, stripHTML: true)).examples(at: file)
+    guard texts.count >= count else {
+      throw TrainingError.tooFewExamples(examples: texts.count, ranks: count, source: file.path)
+    }
+    return EncodedDataset(
+      onDemand: texts, tokenizer: try tokenizer(), limits: LengthLimits(source: maxSourceLength, target: 8))
+  }
+
+  func tokenizer() throws -> T5Tokenizer {
+    try T5Tokenizer(folder: URL(fileURLWithPath: flags.tokenizer ?? flags.model ?? "."))
+  }
+
+  // MARK: Report
+
+  /// Prints one JSON object on rank 0: `members`, and what every measurement has.
+  ///
+  /// - Parameters:
+  ///   - work: useful floating-point operations of `seconds`.
+  func report(_ members: [String: JSON], work: Double, seconds: Double) throws {
+    let ceiling = try matrixRate()
+    let memory = try world.gatherAtAll("\(ProcessMemory.peakMegabytes) \(ProcessMemory.proportionalMegabytes)")
+    guard world.isFirst else { return }
+    let own: [String: JSON] = [
+      "ranks": .integer(world.size), "threads_per_rank": .integer(workers.threadCount),
+      "precision": .string(leaf.precision), "model": .string(flags.model ?? "t5-\(flags.shape) shape"),
+      "useful_gflops": Self.rounded(work / seconds / 1e9, 10), "matrix_ceiling_gflops": Self.rounded(ceiling, 10),
+      "share_of_ceiling": Self.rounded(work / seconds / 1e9 / ceiling, 1e4),
+      "matrix_backend": .string(MatrixBackend.identity),
+      "peak_rss_mb": .array(memory.map { .integer(Int($0.split(separator: " ")[0]) ?? 0) }),
+      "pss_mb": .array(memory.map { .integer(Int($0.split(separator: " ")[1]) ?? 0) }),
+    ]
+    print(JSON.object(own.merging(members) { $1 }).encoded(.indented))
+  }
+
+  static func rounded(_ value: Double, _ digits: Double) -> JSON { .double((value * digits).rounded() / digits) }
+
+  /// GFLOP/s of the products training is made of, all workers of all ranks at once.
+  private func matrixRate() throws -> Double {
+    let isPacked = leaf.arithmetic == .bf16
+    let (m, n, k, repeats) = (480, 512, 512, 400)
+    let threads = workers.threadCount
+    var rates: [Double] = []
+    for _ in 0..<3 {
+      try world.barrier()
+      let watch = Stopwatch()
+      workers.run(count: threads) { _, _ in
+        MatrixBackend.prepareThread()
+        let (a, b, c) = (Tensor(zeros: [m, k]), Tensor(zeros: [n, k]), Tensor(zeros: [m, n]))
+        if isPacked {
+          let room = Tensor(zeros: [PackedMatrix.byteCount(k: k, n: n) / 4 + 16])
+          let base = UnsafeMutableRawPointer(room.pointer).alignedUp(toMultipleOf: 64)
+          try PackedMatrix.pack(b, transposed: true, k: k, n: n, into: base)
+          let weight = try PackedMatrix(packed: base, k: k, n: n, owner: room.storage)
+          a.withBits { bits in for _ in 0..<repeats { weight.multiply(bits, rows: m, into: c.pointer) } }
+          return
+        }
+        for _ in 0..<repeats { multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k) }
+      }
+      try workers.wait()
+      try world.barrier()
+      rates.append(2 * Double(m * n * k * repeats) * Double(threads * world.size) / watch.seconds / 1e9)
+    }
+    return rates.max() ?? 0
+  }
+}

@@ -1,0 +1,15 @@
+import Foundation
+
+/// Memory of this process as the kernel counts it.
+enum ProcessMemory {
+  static var peakMegabytes: Int { kilobytes("/proc/self/status", "VmHWM:") / 1024 }
+  /// Pages shared with other processes count in parts.
+  static var proportionalMegabytes: Int { kilobytes("/proc/self/smaps_rollup", "Pss:") / 1024 }
+
+  private static func kilobytes(_ path: String, _ key: String) -> Int {
+    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+      let line = text.split(separator: "\n").first(where: { $0.hasPrefix(key) })
+    else { return 0 }
+    return line.split(separator: " ", omittingEmptySubsequences: true).compactMap { Int($0) }.first ?? 0
+  }
+}
