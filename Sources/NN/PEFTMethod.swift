@@ -7,10 +7,14 @@ public struct AdapterFiles: Sendable {
   /// `adapter_config.json`; nil where the tensors are those of a whole model.
   public let config: JSON?
   public let tensors: [String: Tensor]
+  /// What is trained, where `tensors` hold only what came of it (a prompt, but not the network that made it): kept beside
+  /// the adapter, so that training can go on from it.
+  public let trainingTensors: [String: Tensor]
 
-  public init(config: JSON?, tensors: [String: Tensor]) {
+  public init(config: JSON?, tensors: [String: Tensor], trainingTensors: [String: Tensor] = [:]) {
     self.config = config
     self.tensors = tensors
+    self.trainingTensors = trainingTensors
   }
 }
 
@@ -29,6 +33,8 @@ public protocol PEFTMethod: AnyObject, Sendable {
   func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable]
   /// The seams of one pass over the given sites.
   func seams(_ sites: [Variable]) -> any Seams
+  /// Factor on the learning rate of each parameter.
+  var learningRateFactors: [Double] { get }
   /// Virtual tokens in front of every source: they count as work, not as source tokens.
   var virtualTokenCount: Int { get }
   /// The method in the file format its users load: HF PEFT's adapter folder where PEFT knows the method.
@@ -39,6 +45,7 @@ extension PEFTMethod {
   public var substitutions: [(base: Parameter, site: Int)] { [] }
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] { parameters }
   public func seams(_ sites: [Variable]) -> any Seams { NoSeams() }
+  public var learningRateFactors: [Double] { parameters.map { _ in 1 } }
   public var virtualTokenCount: Int { 0 }
   public var trainableCount: Int { parameters.reduce(0) { $0 + $1.count } }
 

@@ -14,6 +14,14 @@ public struct MethodOptions: Sendable {
   public var rankPattern: [String: Int] = [:]
   public var alphaPattern: [String: Double] = [:]
   public var modulesToSave: [String] = []
+  public var feedForwardModules: ModuleSelection?
+  public var adapterPlacement = AdapterPlacement.pfeiffer
+  public var reductionFactor = 16.0
+  public var nonLinearity: String?
+  public var prefixProjection = false
+  public var promptEncoder = PromptEncoderKind.lstm
+  public var encoderHiddenSize: Int?
+  public var encoderLayerCount = 2
 
   public init() {}
 }
@@ -34,7 +42,10 @@ public struct MethodEntry: Sendable {
 }
 
 public enum MethodCatalogue {
-  public static let entries = [FullFineTuning.entry, PromptTuning.entry, LoRA.entry]
+  public static let entries = [
+    FullFineTuning.entry, PromptTuning.entry, LoRA.entry, IA3.entry, BitFit.entry, BottleneckAdapter.entry,
+    PrefixTuning.entry, PaperPrefixTuning.entry, PTuning.entry,
+  ]
 
   public static func entry(named name: String) throws -> MethodEntry {
     guard let entry = entries.first(where: { $0.name == name }) else {
@@ -45,7 +56,7 @@ public enum MethodCatalogue {
 
   /// The method an adapter folder was made by, with the folder's values.
   public static func read(_ folder: AdapterFolder, model: any LanguageModel) throws -> any PEFTMethod {
-    let type = try folder.config.string("peft_type")
+    let type = try folder.config.adapterType
     guard let entry = entries.first(where: { $0.peftType == type }) else {
       throw MethodError.unsupported(path: folder.config.origin, key: "peft_type", value: "'\(type)'")
     }
@@ -54,11 +65,18 @@ public enum MethodCatalogue {
 }
 
 extension JSONObject {
+  /// `peft_type`, or what stands for it in a folder of the library `adapters`.
+  public var adapterType: String {
+    get throws {
+      try self["peft_type"] == nil && self["config"] != nil ? BottleneckAdapter.folderType : string("peft_type")
+    }
+  }
+
   /// Refuses keys whose value asks for something this version would silently leave out.
   func refuse(_ keys: [String]) throws {
     for key in keys {
       switch self[key] {
-      case nil, .bool(false), .array([]), .object([:]): continue
+      case nil, .bool(false), .array([]), .object([:]), .integer(0), .double(0): continue
       case let value?:
         throw MethodError.unsupported(path: origin, key: key, value: value.summary)
       }

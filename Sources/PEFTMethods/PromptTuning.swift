@@ -87,20 +87,7 @@ public final class PromptTuning: PEFTMethod {
 
   public var parameters: [Parameter] { [prompt] }
 
-  public func seams(_ sites: [Variable]) -> any Seams { PromptSeams(prompt: sites[0], count: virtualTokenCount) }
-
-  private struct PromptSeams: Seams {
-    let prompt: Variable
-    let count: Int
-
-    func inputEmbeddings(
-      _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
-    ) -> (Variable, PackedLayout)? {
-      guard stack == .encoder else { return nil }
-      let rows = pass.tape.rows(prompt, 0..<count)
-      return (pass.tape.prepend(rows, to: embedded, layout: layout), layout.lengthened(by: count))
-    }
-  }
+  public func seams(_ sites: [Variable]) -> any Seams { SoftPromptSeams(prompt: sites[0], count: virtualTokenCount) }
 
   // MARK: HF PEFT
 

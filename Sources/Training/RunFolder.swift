@@ -86,7 +86,9 @@ public final class RunFolder {
   public func writeAdapter(_ files: AdapterFiles, baseFolder: URL) throws -> String {
     let target = url.appendingPathComponent("adapter")
     if let config = files.config {
-      return try AdapterFolder.write(config: config, tensors: files.tensors, to: target).sha256
+      return try AdapterFolder.write(
+        config: config, tensors: files.tensors, trainingTensors: files.trainingTensors, to: target
+      ).sha256
     }
     try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
     let companions = [
