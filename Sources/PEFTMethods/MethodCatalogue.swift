@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import NN
 
 /// What the command line can say about a method; each method reads the part that concerns it.
@@ -14,6 +15,11 @@ public struct MethodOptions: Sendable {
   public var rankPattern: [String: Int] = [:]
   public var alphaPattern: [String: Double] = [:]
   public var modulesToSave: [String] = []
+  public var usesMagnitudes = false
+  public var layers: [Int]?
+  public var layersPattern: [String] = []
+  public var loraInitialization = LoRAInitialization.standard
+  public var loraPlusRatio = 1.0
   public var feedForwardModules: ModuleSelection?
   public var adapterPlacement = AdapterPlacement.pfeiffer
   public var reductionFactor = 16.0
@@ -61,6 +67,17 @@ public enum MethodCatalogue {
       throw MethodError.unsupported(path: folder.config.origin, key: "peft_type", value: "'\(type)'")
     }
     return try entry.read(folder, model)
+  }
+
+  /// The same from disk; a folder that does not fit the model says which base it was made for.
+  public static func read(folder url: URL, model: any LanguageModel) throws -> any PEFTMethod {
+    let folder = try AdapterFolder.read(url)
+    do { return try read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
+      let base = try? folder.config.optionalString("base_model_name_or_path")
+      throw MethodError.unfitTensors(
+        path: folder.url.path,
+        problems: (base.map { ["it was made for the base model '\($0)'"] } ?? []) + ["\(problems)"])
+    }
   }
 }
 

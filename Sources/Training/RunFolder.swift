@@ -90,19 +90,7 @@ public final class RunFolder {
         config: config, tensors: files.tensors, trainingTensors: files.trainingTensors, to: target
       ).sha256
     }
-    try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
-    let companions = [
-      "config.json", "generation_config.json", "spiece.model", "tokenizer.json", "tokenizer_config.json",
-      "special_tokens_map.json",
-    ]
-    for name in companions {
-      let source = baseFolder.appendingPathComponent(name)
-      guard FileManager.default.fileExists(atPath: source.path) else { continue }
-      try AtomicFile.write(Data(contentsOf: source), to: target.appendingPathComponent(name))
-    }
-    return try SafetensorsWriter.write(
-      tensors: files.tensors.map { ($0.key, $0.value) }, to: target.appendingPathComponent("model.safetensors")
-    ).sha256
+    return try ModelFolder.write(tensors: files.tensors, like: baseFolder, to: target).sha256
   }
 
   public func writeSummary(_ members: [String: JSON]) throws {

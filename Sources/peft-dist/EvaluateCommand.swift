@@ -144,12 +144,6 @@ extension Workplace {
   /// The method of an adapter folder; the base alone without one.
   func method(adapter: String?) throws -> any PEFTMethod {
     guard let adapter else { return FrozenBase() }
-    let folder = try AdapterFolder.read(URL(fileURLWithPath: adapter))
-    do { return try MethodCatalogue.read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
-      let base = try? folder.config.optionalString("base_model_name_or_path")
-      throw MethodError.unfitTensors(
-        path: folder.url.path,
-        problems: (base.map { ["it was made for the base model '\($0)'"] } ?? []) + ["\(problems)"])
-    }
+    return try MethodCatalogue.read(folder: URL(fileURLWithPath: adapter), model: model)
   }
 }

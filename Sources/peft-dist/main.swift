@@ -14,7 +14,8 @@ struct PeftDist: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, InspectCommand.self, ConformanceCommand.self,
+      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self, InspectCommand.self,
+      ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
     ])
 }

@@ -76,4 +76,52 @@ extension Tape {
     }
     return output
   }
+
+  /// `a` above `b`, of equal width: `[n, W]` and `[m, W]` give `[n + m, W]`.
+  public func above(_ a: Variable, _ b: Variable) -> Variable {
+    let (width, first, second) = (a.value.width, a.value.rows, b.value.rows)
+    precondition(width == b.value.width, "one above the other: \(a.shape) and \(b.shape)")
+    let value = allocate([first + second, width])
+    value.rows(0..<first).copyElements(from: a.value)
+    value.rows(first..<first + second).copyElements(from: b.value)
+    let output = result(value, of: a, b)
+    let (upper, lower) = (a.slot, b.slot)
+    record(output) { [self] gradient in
+      upper?.add(gradient.rows(0..<first), in: pool)
+      lower?.add(gradient.rows(first..<first + second), in: pool)
+    }
+    return output
+  }
+
+  /// `y = x ÷ divisors`, element by element; nobody differentiates the divisors.
+  public func quotient(_ x: Variable, by divisors: Tensor) -> Variable {
+    precondition(x.value.count == divisors.count, "quotient: \(x.shape) by \(divisors.shape)")
+    func divided(_ numerators: Tensor) -> Tensor {
+      let result = allocate(x.shape)
+      for index in 0..<result.count { result.pointer[index] = numerators.pointer[index] / divisors.pointer[index] }
+      return result
+    }
+    let output = result(divided(x.value), of: x)
+    let slot = x.slot
+    record(output) { [self] gradient in slot?.add(divided(gradient), in: pool) }
+    return output
+  }
+
+  /// `y[i, c] = x[i, c] + bias[c]`.
+  public func biased(_ x: Variable, by bias: Variable) -> Variable {
+    let (rows, width) = (x.value.rows, x.value.width)
+    precondition(bias.value.count == width, "bias \(bias.shape) for \(x.shape)")
+    let value = allocate(x.shape)
+    value.copyElements(from: x.value)
+    k_add_bias(value.pointer, bias.value.pointer, rows, width)
+    let output = result(value, of: x, bias)
+    let inputSlot = x.slot
+    record(output) { [self] gradient in
+      if let target = bias.slot?.accumulator(in: pool) {
+        k_column_sums(gradient.pointer, target.pointer, rows, width)
+      }
+      inputSlot?.add(gradient, in: pool)
+    }
+    return output
+  }
 }
