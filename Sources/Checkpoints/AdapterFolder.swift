@@ -23,6 +23,16 @@ public struct AdapterFolder: Sendable {
     self.trainingTensors = trainingTensors
   }
 
+  /// The adapters in the subfolders of a folder that is none itself: those of several methods at once, by name.
+  public static func parts(of url: URL) -> [URL] {
+    func isAdapter(_ folder: URL) -> Bool {
+      FileManager.default.fileExists(atPath: folder.appendingPathComponent(configName).path)
+    }
+    guard !isAdapter(url) else { return [] }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
+    return names.sorted().map { url.appendingPathComponent($0) }.filter(isAdapter)
+  }
+
   /// The weights file that goes with a configuration: only PEFT's has a `peft_type`.
   public static func weightsName(_ config: [String: JSON]) -> String {
     config["peft_type"] == nil && config["config"] != nil ? "adapter.safetensors" : "adapter_model.safetensors"

@@ -11,10 +11,21 @@ public struct AdapterFiles: Sendable {
   /// the adapter, so that training can go on from it.
   public let trainingTensors: [String: Tensor]
 
+  /// Of several methods at once: name and files of each; then there is nothing else.
+  public let parts: [(name: String, files: AdapterFiles)]
+
   public init(config: JSON?, tensors: [String: Tensor], trainingTensors: [String: Tensor] = [:]) {
     self.config = config
     self.tensors = tensors
     self.trainingTensors = trainingTensors
+    parts = []
+  }
+
+  public init(parts: [(name: String, files: AdapterFiles)]) {
+    config = nil
+    tensors = [:]
+    trainingTensors = [:]
+    self.parts = parts
   }
 }
 

@@ -69,8 +69,18 @@ public enum MethodCatalogue {
     return try entry.read(folder, model)
   }
 
-  /// The same from disk; a folder that does not fit the model says which base it was made for.
+  /// The same from disk: an adapter, or a folder with one of each of several methods.
   public static func read(folder url: URL, model: any LanguageModel) throws -> any PEFTMethod {
+    let parts = AdapterFolder.parts(of: url)
+    guard parts.isEmpty else {
+      let methods = try parts.map { try readOne($0, model: model) }
+      return try CombinedMethod(methods, model, rateFactors: methods.map { _ in 1 })
+    }
+    return try readOne(url, model: model)
+  }
+
+  /// A folder that does not fit the model says which base it was made for.
+  private static func readOne(_ url: URL, model: any LanguageModel) throws -> any PEFTMethod {
     let folder = try AdapterFolder.read(url)
     do { return try read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
       let base = try? folder.config.optionalString("base_model_name_or_path")

@@ -72,7 +72,7 @@ struct BenchCommand: ParsableCommand {
     let weights = try Workplace.weights(
       of: base, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(cacheDir))
     let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
-    let tuned = try MethodCatalogue.entry(named: method.method).make(options, base, 42)
+    let tuned = try MethodRequest(method.method).make(options, base, seed: 42)
     let engine = GradientEngine(
       evaluator: LeafEvaluator(model: base, method: tuned, weights: weights), world: world, workers: workers)
     let optimizer = makeOptimizer(

@@ -7,14 +7,22 @@ import PEFTMethods
 struct MethodFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Tuning method: \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")).", valueName: "name"))
+      "Tuning method: \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")); several joined by +.",
+      valueName: "name"))
   var method = "prompt-tuning"
   @Option(help: ArgumentHelp("Prompt, prefix and P-tuning: number of virtual tokens.", valueName: "n"))
   var virtualTokens = 20
-  @Option(help: ArgumentHelp("Prompt tuning: start from random, vocabulary, text or class-labels.", valueName: "kind"))
+  @Option(
+    help: ArgumentHelp(
+      "Prompt tuning: start from random, vocabulary, text, class-labels or file.", valueName: "kind"))
   var promptInit = "vocabulary"
   @Option(help: ArgumentHelp("Prompt tuning: the text to start from (with --prompt-init text).", valueName: "text"))
   var promptInitText: String?
+  @Option(
+    help: ArgumentHelp(
+      "Prompt tuning: adapter folder or .npy file whose prompt to start from (with --prompt-init file).",
+      valueName: "path"))
+  var promptInitFile: String?
   @Option(name: .customLong("lora-r"), help: ArgumentHelp("LoRA: rank of the update.", valueName: "n"))
   var loraR = 8
   @Option(help: ArgumentHelp("LoRA: α; the update is scaled by α/r.", valueName: "x"))
@@ -79,8 +87,11 @@ struct MethodFlags: ParsableArguments {
   var encoderLayers = 2
 
   func validate() throws {
-    guard ["random", "vocabulary", "text", "class-labels"].contains(promptInit) else {
-      throw ValidationError("--prompt-init \(promptInit): expected random, vocabulary, text or class-labels")
+    guard ["random", "vocabulary", "text", "class-labels", "file"].contains(promptInit) else {
+      throw ValidationError("--prompt-init \(promptInit): expected random, vocabulary, text, class-labels or file")
+    }
+    guard (promptInit == "file") == (promptInitFile != nil) else {
+      throw ValidationError("--prompt-init file and --prompt-init-file go together")
     }
     guard (promptInit == "text") == (promptInitText != nil) else {
       throw ValidationError("--prompt-init text and --prompt-init-text go together")
@@ -99,8 +110,8 @@ struct MethodFlags: ParsableArguments {
       throw ValidationError("--prompt-encoder \(promptEncoder): expected lstm or mlp")
     }
     _ = try layers()
-    _ = try pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
-    _ = try pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
+    _ = try Self.pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
+    _ = try Self.pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
   }
 
   /// - Parameters:
@@ -112,6 +123,10 @@ struct MethodFlags: ParsableArguments {
     switch promptInit {
     case "vocabulary": options.promptInitialization = .vocabulary
     case "text": options.promptInitialization = .text(ids: textIDs(promptInitText ?? ""), text: promptInitText ?? "")
+    case "file":
+      let source = promptInitFile ?? ""
+      options.promptInitialization = .values(
+        try PromptTuning.prompt(at: URL(fileURLWithPath: source)), source: source)
     case "class-labels":
       guard !labelIDs.isEmpty else {
         throw MethodError.badOption(
@@ -126,8 +141,8 @@ struct MethodFlags: ParsableArguments {
     options.targetModules = targetModules.map { ModuleSelection(text: $0) }
     options.usesRankStabilization = useRslora
     options.bias = LoRABias(rawValue: loraBias) ?? .none
-    options.rankPattern = try pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
-    options.alphaPattern = try pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
+    options.rankPattern = try Self.pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
+    options.alphaPattern = try Self.pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
     options.modulesToSave = Self.list(modulesToSave)
     options.usesMagnitudes = useDora
     options.loraInitialization = LoRAInitialization(rawValue: loraInit) ?? .standard
@@ -163,7 +178,7 @@ struct MethodFlags: ParsableArguments {
     return layers
   }
 
-  private func pairs<Value>(_ text: String?, flag: String, _ parse: (Substring) -> Value?) throws -> [String: Value] {
+  static func pairs<Value>(_ text: String?, flag: String, _ parse: (Substring) -> Value?) throws -> [String: Value] {
     var result: [String: Value] = [:]
     for pair in text?.split(separator: ",") ?? [] {
       guard let equals = pair.lastIndex(of: "="), let value = parse(pair[pair.index(after: equals)...]) else {
@@ -179,7 +194,8 @@ struct MethodFlags: ParsableArguments {
     func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
     return [
       ("method", .string(method)), ("virtual_tokens", .integer(virtualTokens)), ("prompt_init", .string(promptInit)),
-      ("prompt_init_text", text(promptInitText)), ("lora_r", .integer(loraR)), ("lora_alpha", .double(loraAlpha)),
+      ("prompt_init_text", text(promptInitText)), ("prompt_init_file", text(promptInitFile)),
+      ("lora_r", .integer(loraR)), ("lora_alpha", .double(loraAlpha)),
       ("lora_dropout", .double(loraDropout)), ("target_modules", text(targetModules)),
       ("use_rslora", .bool(useRslora)), ("lora_bias", .string(loraBias)),
       ("lora_rank_pattern", text(loraRankPattern)), ("lora_alpha_pattern", text(loraAlphaPattern)),

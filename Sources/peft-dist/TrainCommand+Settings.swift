@@ -25,6 +25,7 @@ extension TrainCommand {
       ("leaf_tokens", .integer(leaf.leafTokens)), ("precision", .string(leaf.precision)),
       ("global_batch_size", .integer(globalBatchSize)), ("steps", .integer(totalSteps)),
       ("optimizer", .string(optimizer)), ("learning_rate", learningRate.map { .double($0) } ?? .null),
+      ("learning_rate_of", text(learningRateOf)), ("init_adapter", text(initAdapter)),
       ("schedule", .string(schedule)),
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
       ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
