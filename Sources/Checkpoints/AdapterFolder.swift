@@ -23,7 +23,7 @@ public struct AdapterFolder: Sendable {
     self.trainingTensors = trainingTensors
   }
 
-  /// The adapters in the subfolders of a folder that is none itself: those of several methods at once, by name.
+  /// The adapters in the subfolders of a folder that is none itself, by name.
   public static func parts(of url: URL) -> [URL] {
     func isAdapter(_ folder: URL) -> Bool {
       FileManager.default.fileExists(atPath: folder.appendingPathComponent(configName).path)

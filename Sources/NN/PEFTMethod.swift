@@ -38,6 +38,8 @@ public protocol PEFTMethod: AnyObject, Sendable {
   /// The word of the command line, such as `prompt-tuning`.
   var name: String { get }
   var parameters: [Parameter] { get }
+  /// What is trained, where the method's name does not tell.
+  var trainedParts: String? { get }
   /// Parameters of the base that trained copies stand in for, with the index of the copy among the sites.
   var substitutions: [(base: Parameter, site: Int)] { get }
   /// The sites as a function of the parameters, on a tape of its own. The identity unless the method says otherwise.
@@ -56,6 +58,7 @@ extension PEFTMethod {
   public var substitutions: [(base: Parameter, site: Int)] { [] }
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] { parameters }
   public func seams(_ sites: [Variable]) -> any Seams { NoSeams() }
+  public var trainedParts: String? { nil }
   public var learningRateFactors: [Double] { parameters.map { _ in 1 } }
   public var virtualTokenCount: Int { 0 }
   public var trainableCount: Int { parameters.reduce(0) { $0 + $1.count } }

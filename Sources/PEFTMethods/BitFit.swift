@@ -46,6 +46,10 @@ public final class BitFit: MergeableMethod {
 
   // MARK: The method
 
+  public var trainedParts: String? {
+    "the scales of \(base.count) layer norms; the model has no biases, its relative attention bias is a table and stays frozen"
+  }
+
   public var substitutions: [(base: Parameter, site: Int)] { base.enumerated().map { ($1, $0) } }
 
   public func mergedTensors(_ model: any LanguageModel, direction: MergeDirection) throws -> [String: Tensor] {

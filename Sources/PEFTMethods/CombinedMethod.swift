@@ -67,6 +67,11 @@ public final class CombinedMethod: PEFTMethod {
 
   public var parameters: [Parameter] { parts.flatMap(\.parameters) }
 
+  public var trainedParts: String? {
+    let texts = parts.compactMap { part in part.trainedParts.map { "\(part.name): \($0)" } }
+    return texts.isEmpty ? nil : texts.joined(separator: "; ")
+  }
+
   public var virtualTokenCount: Int { parts.reduce(0) { $0 + $1.virtualTokenCount } }
 
   public var substitutions: [(base: Parameter, site: Int)] {

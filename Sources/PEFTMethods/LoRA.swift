@@ -172,7 +172,8 @@ public final class LoRA: MergeableMethod {
       _ layer: Linear, _ x: Variable, _ term: Term, _ mask: DropoutMask?, _ pass: ForwardPass
     ) -> Variable {
       let tape = pass.tape
-      let bare = Linear(path: layer.path, weight: layer.weight, layout: layer.layout)
+      let bare = Linear(
+        path: layer.path, weight: layer.weight, layout: layer.layout, keepsFP32: layer.keepsFP32)
       let thinned = tape.dropout(x, mask)
       let whole = tape.columnScaled(bare.unadapted(thinned, pass, lowRank: lowRank(term)), by: sites[term.a + 2])
       guard mask != nil else { return layer.bias.map { tape.biased(whole, by: pass.variable($0)) } ?? whole }
@@ -213,7 +214,9 @@ public final class LoRA: MergeableMethod {
       if isDoubled { try configuration.halve(folder.config) }
       let method = try LoRA(
         configuration, model,
-        values: { weights.scope().tensor($0, $1) }, seed: 0)
+        values: { name, shape in
+          LowRankFactors.isInitial(name) && !isDoubled ? nil : weights.scope().tensor(name, shape)
+        }, seed: 0)
       // Copies that PEFT saves beside the real classifier (bias "all") are known and left alone.
       let copies = weights.names.filter { $0.contains(".modules_to_save.default.") || $0.contains(".original_module.") }
       try weights.finish(tolerated: copies)

@@ -12,6 +12,8 @@ struct LowRankFactors: Sendable {
   static let initialA = "lora_A.initial"
   static let initialB = "lora_B.initial"
 
+  static func isInitial(_ name: String) -> Bool { name.hasSuffix(initialA) || name.hasSuffix(initialB) }
+
   func copy() -> LowRankFactors { LowRankFactors(a: a.copy(), b: b.copy()) }
 }
 

@@ -25,6 +25,7 @@ public struct MethodOptions: Sendable {
   public var reductionFactor = 16.0
   public var nonLinearity: String?
   public var prefixProjection = false
+  public var promptTemplate: PromptTemplate?
   public var promptEncoder = PromptEncoderKind.lstm
   public var encoderHiddenSize: Int?
   public var encoderLayerCount = 2
@@ -50,7 +51,7 @@ public struct MethodEntry: Sendable {
 public enum MethodCatalogue {
   public static let entries = [
     FullFineTuning.entry, PromptTuning.entry, LoRA.entry, IA3.entry, BitFit.entry, BottleneckAdapter.entry,
-    PrefixTuning.entry, PaperPrefixTuning.entry, PTuning.entry,
+    PrefixTuning.entry, PaperPrefixTuning.entry, PTuning.entry, TemplatePTuning.entry,
   ]
 
   public static func entry(named name: String) throws -> MethodEntry {
@@ -71,12 +72,19 @@ public enum MethodCatalogue {
 
   /// The same from disk: an adapter, or a folder with one of each of several methods.
   public static func read(folder url: URL, model: any LanguageModel) throws -> any PEFTMethod {
-    let parts = AdapterFolder.parts(of: url)
+    let parts = parts(of: url)
     guard parts.isEmpty else {
       let methods = try parts.map { try readOne($0, model: model) }
       return try CombinedMethod(methods, model, rateFactors: methods.map { _ in 1 })
     }
     return try readOne(url, model: model)
+  }
+
+  /// The adapters of several methods at once, in subfolders named after them; none if `url` is anything else.
+  public static func parts(of url: URL) -> [URL] {
+    let folders = AdapterFolder.parts(of: url)
+    let known = Set(entries.map(\.name))
+    return folders.count > 1 && folders.allSatisfy { known.contains($0.lastPathComponent) } ? folders : []
   }
 
   /// A folder that does not fit the model says which base it was made for.

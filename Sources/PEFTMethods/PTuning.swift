@@ -101,6 +101,17 @@ public final class PTuning: PEFTMethod {
     parameters = builder.parameters
   }
 
+  /// As an adapter folder holds it: with its network where that is there, otherwise what the network made.
+  convenience init(_ folder: AdapterFolder, _ model: any LanguageModel) throws {
+    let hasNetwork = !folder.trainingTensors.isEmpty
+    let weights = hasNetwork ? folder.trainingWeights() : folder.weights()
+    try self.init(
+      PTuningConfiguration(folder.config, model.description), model.description, hasNetwork: hasNetwork, seed: 0
+    ) { weights.scope().tensor(hasNetwork ? $0 : "prompt_embeddings", $1) }
+    try weights.finish()
+    if hasNetwork { try folder.requireSame(["prompt_embeddings": siteValues[0]]) }
+  }
+
   // MARK: The method
 
   public var virtualTokenCount: Int { configuration.virtualTokenCount }
@@ -150,16 +161,7 @@ public final class PTuning: PEFTMethod {
         PTuningConfiguration(options, model.description), model.description, hasNetwork: true, seed: seed,
         values: { _, _ in nil })
     },
-    read: { folder, model in
-      let hasNetwork = !folder.trainingTensors.isEmpty
-      let weights = hasNetwork ? folder.trainingWeights() : folder.weights()
-      let method = try PTuning(
-        PTuningConfiguration(folder.config, model.description), model.description, hasNetwork: hasNetwork, seed: 0
-      ) { weights.scope().tensor(hasNetwork ? $0 : "prompt_embeddings", $1) }
-      try weights.finish()
-      if hasNetwork { try folder.requireSame(["prompt_embeddings": method.siteValues[0]]) }
-      return method
-    })
+    read: { folder, model in try PTuning(folder, model) })
 }
 
 extension NetworkVariables {

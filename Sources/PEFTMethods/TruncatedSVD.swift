@@ -16,11 +16,25 @@ enum TruncatedSVD {
   /// Singular vectors count as found when their residual is below this share of the largest value.
   private static let tolerance = 1e-8
 
+  private static func transposed(_ matrix: Tensor) -> Tensor {
+    let result = Tensor(zeros: [matrix.width, matrix.rows])
+    for row in 0..<matrix.rows {
+      for column in 0..<matrix.width {
+        result.pointer[column * matrix.rows + row] = matrix.pointer[row * matrix.width + column]
+      }
+    }
+    return result
+  }
+
   /// The `count` largest, falling. `matrix`: `[rows, columns]`, at least `count` of each.
   static func largest(_ count: Int, of matrix: Tensor) -> [Triplet] {
     precondition(count <= min(matrix.rows, matrix.width), "\(count) singular values of a matrix \(matrix.shape)")
+    guard matrix.rows >= matrix.width else {
+      return largest(count, of: transposed(matrix)).map { Triplet(value: $0.value, left: $0.right, right: $0.left) }
+    }
     var basis = LanczosBasis(matrix)
-    let limit = min(matrix.rows, matrix.width)
+    // With as many right vectors as columns nothing is left over.
+    let limit = matrix.width
     var next = min(limit, 2 * count + 16)
     while true {
       while basis.count < next { basis.extend() }

@@ -19,7 +19,7 @@ struct InspectCommand: ParsableCommand {
       FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path)
     }
     if has("adapter_config.json") { return try adapter(url) }
-    let parts = AdapterFolder.parts(of: url)
+    let parts = MethodCatalogue.parts(of: url)
     if !parts.isEmpty { return try parts.forEach(adapter) }
     if has("checkpoints") || has("run.yaml") { return try runFolder(url) }
     if has("config.json") { return try model(url) }

@@ -77,6 +77,11 @@ struct MethodFlags: ParsableArguments {
   var nonLinearity: String?
   @Flag(help: "Prefix tuning: make the prefix by an MLP.")
   var prefixProjection = false
+  @Option(
+    help: ArgumentHelp(
+      "P-tuning with a template: virtual tokens and words around the input, such as '[P3] {text} [P2] sentiment ?'.",
+      valueName: "text"))
+  var promptTemplate: String?
   @Option(help: ArgumentHelp("P-tuning: the prompt encoder: lstm or mlp.", valueName: "kind"))
   var promptEncoder = PromptEncoderKind.lstm.rawValue.lowercased()
   @Option(
@@ -154,6 +159,10 @@ struct MethodFlags: ParsableArguments {
     options.reductionFactor = reductionFactor
     options.nonLinearity = nonLinearity
     options.prefixProjection = prefixProjection
+    options.promptTemplate = try promptTemplate.map { template in
+      // The last id of a text is the end-of-sequence token.
+      try PromptTemplate(template) { textIDs($0).dropLast() }
+    }
     options.promptEncoder = PromptEncoderKind(rawValue: promptEncoder.uppercased()) ?? .lstm
     options.encoderHiddenSize = encoderHiddenSize
     options.encoderLayerCount = encoderLayers
@@ -204,7 +213,7 @@ struct MethodFlags: ParsableArguments {
       ("layers_pattern", text(layersPattern)), ("feedforward_modules", text(feedforwardModules)),
       ("adapter_placement", .string(adapterPlacement)), ("reduction_factor", .double(reductionFactor)),
       ("non_linearity", text(nonLinearity)), ("prefix_projection", .bool(prefixProjection)),
-      ("prompt_encoder", .string(promptEncoder)),
+      ("prompt_encoder", .string(promptEncoder)), ("prompt_template", text(promptTemplate)),
       ("encoder_hidden_size", encoderHiddenSize.map { .integer($0) } ?? .null),
       ("encoder_layers", .integer(encoderLayers)),
     ]

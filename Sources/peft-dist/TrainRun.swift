@@ -193,6 +193,7 @@ struct TrainRun {
     RunLog.notice(
       "\(description.modelType) with \(ReadableNumbers.grouped(total)) parameters; \(tuned.name) trains "
         + "\(ReadableNumbers.grouped(tuned.trainableCount)) (\(String(format: "%.3f", share)) %)")
+    if let parts = tuned.trainedParts { RunLog.notice("trained are \(parts)") }
     RunLog.notice(
       "\(split.train.count) training and \(split.validation.count) held-out examples"
         + (sampled.count < split.train.count ? "; of the first \(sampled.count): " : "; ") + "\(statistics)")

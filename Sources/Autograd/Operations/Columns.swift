@@ -4,19 +4,21 @@ import TensorCore
 extension Tape {
   /// Every column by a factor of its own: `y[i, c] = x[i, c] * factors[c]`.
   ///
-  /// Shapes: x, y `[n, W]`, factors of W elements, whatever their shape (`[W, 1]` and `[1, W]` in IA3's files).
-  /// Gradient: to x and to the factors.
+  /// Shapes: x, y `[n, W]`, factors of W elements, whatever their shape (`[W, 1]` and `[1, W]` in IA3's files); y is of fp16
+  /// numbers if x is. Gradient: to x and to the factors.
   public func columnScaled(_ x: Variable, by factors: Variable) -> Variable {
     let (rows, width) = (x.value.rows, x.value.width)
     precondition(factors.value.count == width, "column factors \(factors.shape) for \(x.shape)")
     let value = scaledColumns(x.value, by: factors.value)
-    let output = result(value, of: x, factors)
-    let kept = factors.needsGradient ? x.value : nil
+    let output = x.isHalf ? halfResult(value, of: x, factors) : result(value, of: x, factors)
+    guard output.needsGradient else { return output }
+    let kept = factors.needsGradient ? keep(x) : nil
     let inputSlot = x.slot
     record(output) { [self] gradient in
       if let target = factors.slot?.accumulator(in: pool), let kept {
         let products = allocate([rows, width])
-        k_multiply(gradient.pointer, kept.pointer, products.pointer, gradient.count)
+        let x = kept.value(in: pool)
+        k_multiply(gradient.pointer, x.pointer, products.pointer, gradient.count)
         k_column_sums(products.pointer, target.pointer, rows, width)
       }
       if let inputSlot { inputSlot.add(scaledColumns(gradient, by: factors.value), in: pool) }
@@ -114,7 +116,7 @@ extension Tape {
     let value = allocate(x.shape)
     value.copyElements(from: x.value)
     k_add_bias(value.pointer, bias.value.pointer, rows, width)
-    let output = result(value, of: x, bias)
+    let output = x.isHalf ? halfResult(value, of: x, bias) : result(value, of: x, bias)
     let inputSlot = x.slot
     record(output) { [self] gradient in
       if let target = bias.slot?.accumulator(in: pool) {
