@@ -13,7 +13,7 @@ public struct ModelFolder: Sendable {
   private let fileOfTensor: [String: SafetensorsFile]
 
   private static let configName = "config.json"
-  private static let weightsName = "model.safetensors"
+  static let weightsName = "model.safetensors"
   private static let indexName = "model.safetensors.index.json"
 
   /// Opens the folder and checks the headers of all its files. Weights are not read yet.

@@ -24,6 +24,12 @@ struct CaseFile {
     root = try ReferenceRoot(containing: folder)
   }
 
+  /// Folder of the adapter before training: HF PEFT's, or that of the library `adapters`.
+  var initialAdapter: String { method == "ADAPTER" ? "adapters_lib_init" : "adapter_init" }
+
+  /// Whether what is trained is more than what the adapter folder holds.
+  var hasTrainingForm: Bool { method != "ADAPTER" }
+
   func url(_ path: String) -> URL { folder.appendingPathComponent(path) }
 
   func tensors(_ path: String) throws -> SafetensorsFile { try SafetensorsFile(url(path)) }

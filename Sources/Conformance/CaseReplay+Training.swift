@@ -106,6 +106,14 @@ extension CaseReplay {
     let tolerance = try file.tolerance("final")
     var finding = Finding("final", tolerance)
     let found = try method.adapterFiles(baseModelName: "").tensors
+    if ReferenceRoot.exists(file.url("trainable_final.safetensors")) {
+      let trained = try file.tensors("trainable_final.safetensors")
+      finding.compare(names: method.parameters.map(\.name), trained.names)
+      for parameter in method.parameters where trained.contains(parameter.name) {
+        finding.compare(parameter.value, try trained.tensor(parameter.name), at: parameter.name)
+      }
+      guard ReferenceRoot.exists(file.url("adapter_final")) else { return [finding] }
+    }
     if ReferenceRoot.exists(file.url("adapter_final")) {
       let expected = try AdapterFolder.read(file.url("adapter_final")).tensors
       for (name, tensor) in expected.sorted(by: { $0.key < $1.key }) {

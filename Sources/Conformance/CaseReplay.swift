@@ -6,9 +6,7 @@ import NN
 import TensorCore
 import Training
 
-/// Replays one case folder: logits, loss, gradients, optimizer steps and files of a model under a method.
-///
-/// What the reference holds for functions this program does not have (merged weights, for instance) is not replayed.
+/// Replays one case folder: logits, loss, gradients, optimizer steps, files and merged weights of a model under a method.
 @MainActor
 struct CaseReplay {
   let file: CaseFile
@@ -25,7 +23,10 @@ struct CaseReplay {
   init(_ folder: URL) throws {
     file = try CaseFile(folder)
     model = try ReferenceModel.load(file.root.resolve("model", of: file.json))
-    method = try ReferenceModel.method(file.method, adapter: file.url("adapter_init"), model: model)
+    let training = file.url("trainable_init.safetensors")
+    method = try ReferenceModel.method(
+      file.method, adapter: file.url(file.initialAdapter),
+      training: file.hasTrainingForm && ReferenceRoot.exists(training) ? training : nil, model: model)
     inputs = try CaseInputs(
       file.tensors("inputs.safetensors"), model: model.description,
       microBatches: file.json["micro_batches"] == nil ? nil : file.json.integerLists("micro_batches"))
@@ -42,7 +43,8 @@ struct CaseReplay {
     let before = ReferenceModel.digests(model)
     var findings: [Finding] = []
     if expected.contains("logits") { findings.append(try logits(expected)) }
-    if ReferenceRoot.exists(file.url("adapter_init")) { findings += try adapterFindings("adapter_init") }
+    if ReferenceRoot.exists(file.url(file.initialAdapter)) { findings += try adapterFindings(file.initialAdapter) }
+    if ReferenceRoot.exists(file.url("merged_init.safetensors")) { findings += try mergeFindings() }
     if file.json["micro_batches"] != nil {
       findings += try microBatchFindings(expected)
     } else if file.json["optimizer"] != nil {

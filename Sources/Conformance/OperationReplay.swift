@@ -12,7 +12,7 @@ enum OperationReplay {
     let activations = folder.appendingPathComponent("activations.safetensors")
     if ReferenceRoot.exists(activations) { reports += try activationReports(activations) }
     if ReferenceRoot.exists(folder.appendingPathComponent("bilstm.safetensors")) {
-      reports.append(CaseReport("ops/bilstm", .notSupported(reason: "bidirectional LSTM")))
+      reports.append(lstmReport(folder.appendingPathComponent("bilstm.safetensors")))
     }
     return reports
   }
@@ -44,6 +44,53 @@ enum OperationReplay {
         slopes.compare(x.gradient ?? Tensor(zeros: []), try file.tensor("dydx/\(name)"), at: "dy/dx")
         return [values, slopes]
       }
+    }
+  }
+
+  /// A bidirectional LSTM of two layers, each sequence by itself; gradients sum over the sequences.
+  private static func lstmReport(_ url: URL) -> CaseReport {
+    CaseReport("ops/bilstm") {
+      let file = try SafetensorsFile(url)
+      let (x, dy) = (try file.tensor("x"), try file.tensor("dy"))
+      let tape = Tape(pool: BufferPool())
+      let names = file.names.filter { $0.hasPrefix("param/") }.map { String($0.dropFirst("param/".count)) }
+      let weights = Dictionary(
+        uniqueKeysWithValues: try names.map { ($0, tape.variable(try file.tensor("param/\($0)"))) })
+      func direction(_ suffix: String) throws -> LSTMWeights {
+        func weight(_ name: String) throws -> Variable {
+          guard let found = weights["\(name)_\(suffix)"] else {
+            throw ConformanceError.badInputs(file: url.path, reason: "no tensor param/\(name)_\(suffix)")
+          }
+          return found
+        }
+        return LSTMWeights(
+          input: try weight("weight_ih"), recurrent: try weight("weight_hh"), inputBias: try weight("bias_ih"),
+          recurrentBias: try weight("bias_hh"))
+      }
+      var (values, slopes) = (
+        Finding("y", Tolerance(absolute: 1e-5)), Finding("gradients", Tolerance(absolute: 1e-5))
+      )
+      let inputs = (0..<x.shape[0]).map { tape.variable(x.rows($0..<$0 + 1).reshaped(Array(x.shape.dropFirst()))) }
+      for (sequence, input) in inputs.enumerated() {
+        var y = input
+        for layer in 0..<2 {
+          y = tape.besides(
+            tape.lstm(y, try direction("l\(layer)"), isReversed: false),
+            tape.lstm(y, try direction("l\(layer)_reverse"), isReversed: true))
+        }
+        let row = sequence..<sequence + 1
+        values.compare(y.value, try file.tensor("y").rows(row).reshaped(y.shape), at: "y of sequence \(sequence)")
+        tape.seed(y, gradient: dy.rows(row).reshaped(y.shape).copy())
+      }
+      tape.backward()
+      for (sequence, input) in inputs.enumerated() {
+        let expected = try file.tensor("dx").rows(sequence..<sequence + 1).reshaped(input.shape)
+        slopes.compare(input.gradient ?? Tensor(zeros: []), expected, at: "dx of sequence \(sequence)")
+      }
+      for (name, weight) in weights.sorted(by: { $0.key < $1.key }) {
+        slopes.compare(weight.gradient ?? Tensor(zeros: []), try file.tensor("grad/\(name)"), at: name)
+      }
+      return [values, slopes]
     }
   }
 

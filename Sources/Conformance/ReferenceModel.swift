@@ -17,9 +17,13 @@ enum ReferenceModel {
 
   /// The method of a case at its initial state.
   ///
-  /// - Parameter type: `FULL`, `FORWARD`, or HF PEFT's `peft_type`.
+  /// - Parameters:
+  ///   - type: `FULL`, `FORWARD`, `ADAPTER`, or HF PEFT's `peft_type`.
+  ///   - training: the file with what is trained, where the adapter is less.
   /// - Throws: `NotSupported` for a method, or an option of one, there is none of.
-  static func method(_ type: String, adapter: URL, model: any LanguageModel) throws -> any PEFTMethod {
+  static func method(
+    _ type: String, adapter: URL, training: URL? = nil, model: any LanguageModel
+  ) throws -> any PEFTMethod {
     switch type {
     case "FULL": return FullFineTuning(model)
     case "FORWARD": return FrozenBase()
@@ -27,14 +31,22 @@ enum ReferenceModel {
       guard MethodCatalogue.entries.contains(where: { $0.peftType == type }) else {
         throw NotSupported(reason: "method \(type)")
       }
-      return try read(adapter, model: model)
+      return try read(adapter, training: training, model: model)
     }
   }
 
   /// The method in an adapter folder.
-  static func read(_ adapter: URL, model: any LanguageModel) throws -> any PEFTMethod {
+  static func read(_ adapter: URL, training: URL? = nil, model: any LanguageModel) throws -> any PEFTMethod {
     do {
-      return try MethodCatalogue.read(AdapterFolder.read(adapter), model: model)
+      var folder = try AdapterFolder.read(adapter)
+      if let training {
+        let file = try SafetensorsFile(training)
+        let tensors = try file.names.map { ($0, try file.tensor($0).copy()) }
+        folder = AdapterFolder(
+          url: folder.url, config: folder.config, tensors: folder.tensors,
+          trainingTensors: Dictionary(uniqueKeysWithValues: tensors))
+      }
+      return try MethodCatalogue.read(folder, model: model)
     } catch MethodError.unsupported(_, let key, let value) {
       throw NotSupported(reason: "\(key) \(value)")
     }

@@ -100,6 +100,14 @@ struct T5Stack: Sendable {
     blocks.flatMap { $0.selfAttention.linears + ($0.crossAttention?.linears ?? []) + $0.feedForward.linears }
   }
 
+  var sublayers: [Sublayer] {
+    blocks.flatMap { block in
+      [Sublayer(path: block.selfAttention.path, kind: .selfAttention)]
+        + (block.crossAttention.map { [Sublayer(path: $0.path, kind: .crossAttention)] } ?? [])
+        + [Sublayer(path: block.feedForward.path, kind: .feedForward)]
+    }
+  }
+
   var parameters: [Parameter] {
     var result: [Parameter] = []
     for (index, block) in blocks.enumerated() {
@@ -148,8 +156,11 @@ public final class T5: LanguageModel {
     description = ModelDescription(
       modelType: "t5", hiddenSize: config.hiddenSize, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: config.decoderLayerCount, headCount: config.headCount,
-      dropoutRate: config.dropoutRate, isEncoderDecoder: true, linears: encoder.linears + decoder.linears + [head],
-      outputHeadPath: "lm_head", wordEmbedding: shared, defaultLoRATargets: ["q", "v"], layersPattern: ["block"],
+      headWidth: config.headWidth, dropoutRate: config.dropoutRate, isEncoderDecoder: true,
+      linears: encoder.linears + decoder.linears + [head],
+      sublayers: encoder.sublayers + decoder.sublayers,
+      outputHeadPath: "lm_head", wordEmbedding: shared, defaultLoRATargets: ["q", "v"],
+      defaultIA3Targets: ["k", "v", "wo"], defaultIA3FeedForward: ["wo"], layersPattern: ["block"],
       padID: config.padID, eosIDs: config.eosIDs)
   }
 
@@ -298,10 +309,13 @@ public final class T5: LanguageModel {
     return add(output, to: x, path: layer.path, layout, pass)
   }
 
-  /// The end of every sub-layer: the method's word, dropout, residual.
+  /// The end of every sub-layer: dropout, the method's word, residual.
   func add(_ output: Variable, to x: Variable, path: String, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {
-    let adapted = pass.seams.sublayerOutput(path: path, output, residual: x, pass) ?? output
-    return pass.tape.residual(x, adding: adapted, pass.dropoutMask(layout))
+    let mask = pass.dropoutMask(layout)
+    guard pass.seams.adapts(sublayer: path) else { return pass.tape.residual(x, adding: output, mask) }
+    let dropped = pass.tape.dropout(output, mask)
+    return pass.tape.residual(
+      x, adding: pass.seams.sublayerOutput(path: path, dropped, residual: x, pass) ?? dropped)
   }
 }
 

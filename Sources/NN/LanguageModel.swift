@@ -1,6 +1,24 @@
 import Autograd
 import TensorCore
 
+/// A part of a block with a residual connection around it.
+public struct Sublayer: Sendable {
+  public enum Kind: Sendable {
+    case selfAttention
+    case crossAttention
+    case feedForward
+  }
+
+  /// Module path, such as `encoder.block.0.layer.0`: what the seam `sublayerOutput` is asked with.
+  public let path: String
+  public let kind: Kind
+
+  public init(path: String, kind: Kind) {
+    self.path = path
+    self.kind = kind
+  }
+}
+
 /// What a method and the command line need to know of a model, without knowing the model.
 public struct ModelDescription: Sendable {
   /// `model_type` of config.json.
@@ -10,17 +28,24 @@ public struct ModelDescription: Sendable {
   public let layerCount: Int
   public let decoderLayerCount: Int
   public let headCount: Int
+  /// Width of a head; in T5, heads times this may differ from the hidden size.
+  public let headWidth: Int
   /// Dropout rate of the checkpoint.
   public let dropoutRate: Float
   public let isEncoderDecoder: Bool
   /// Every projection, in model order; the output head is among them.
   public let linears: [Linear]
+  /// Every sub-layer, in model order.
+  public let sublayers: [Sublayer]
   /// Path of the output head, such as `lm_head`: never part of "all-linear".
   public let outputHeadPath: String
   /// The word embedding, from whose rows prompts start.
   public let wordEmbedding: Parameter
   /// Names of the projections LoRA adapts unless told otherwise (HF PEFT's table).
   public let defaultLoRATargets: [String]
+  /// The same for IA3, and those among them whose input is scaled instead of the output.
+  public let defaultIA3Targets: [String]
+  public let defaultIA3FeedForward: [String]
   /// Path segment before a layer's number, such as `block`: LoRA's `layers_pattern`.
   public let layersPattern: [String]
   public let padID: Int32
@@ -28,8 +53,10 @@ public struct ModelDescription: Sendable {
 
   public init(
     modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
-    dropoutRate: Float, isEncoderDecoder: Bool, linears: [Linear], outputHeadPath: String, wordEmbedding: Parameter,
-    defaultLoRATargets: [String], layersPattern: [String], padID: Int32, eosIDs: [Int32]
+    headWidth: Int, dropoutRate: Float, isEncoderDecoder: Bool, linears: [Linear], sublayers: [Sublayer],
+    outputHeadPath: String, wordEmbedding: Parameter,
+    defaultLoRATargets: [String], defaultIA3Targets: [String], defaultIA3FeedForward: [String],
+    layersPattern: [String], padID: Int32, eosIDs: [Int32]
   ) {
     self.modelType = modelType
     self.hiddenSize = hiddenSize
@@ -37,12 +64,16 @@ public struct ModelDescription: Sendable {
     self.layerCount = layerCount
     self.decoderLayerCount = decoderLayerCount
     self.headCount = headCount
+    self.headWidth = headWidth
     self.dropoutRate = dropoutRate
     self.isEncoderDecoder = isEncoderDecoder
     self.linears = linears
+    self.sublayers = sublayers
     self.outputHeadPath = outputHeadPath
     self.wordEmbedding = wordEmbedding
     self.defaultLoRATargets = defaultLoRATargets
+    self.defaultIA3Targets = defaultIA3Targets
+    self.defaultIA3FeedForward = defaultIA3FeedForward
     self.layersPattern = layersPattern
     self.padID = padID
     self.eosIDs = eosIDs

@@ -7,10 +7,25 @@ public struct AdapterFiles: Sendable {
   /// `adapter_config.json`; nil where the tensors are those of a whole model.
   public let config: JSON?
   public let tensors: [String: Tensor]
+  /// What is trained, where `tensors` hold only what came of it (a prompt, but not the network that made it): kept beside
+  /// the adapter, so that training can go on from it.
+  public let trainingTensors: [String: Tensor]
 
-  public init(config: JSON?, tensors: [String: Tensor]) {
+  /// Of several methods at once: name and files of each; then there is nothing else.
+  public let parts: [(name: String, files: AdapterFiles)]
+
+  public init(config: JSON?, tensors: [String: Tensor], trainingTensors: [String: Tensor] = [:]) {
     self.config = config
     self.tensors = tensors
+    self.trainingTensors = trainingTensors
+    parts = []
+  }
+
+  public init(parts: [(name: String, files: AdapterFiles)]) {
+    config = nil
+    tensors = [:]
+    trainingTensors = [:]
+    self.parts = parts
   }
 }
 
@@ -23,12 +38,16 @@ public protocol PEFTMethod: AnyObject, Sendable {
   /// The word of the command line, such as `prompt-tuning`.
   var name: String { get }
   var parameters: [Parameter] { get }
+  /// What is trained, where the method's name does not tell.
+  var trainedParts: String? { get }
   /// Parameters of the base that trained copies stand in for, with the index of the copy among the sites.
   var substitutions: [(base: Parameter, site: Int)] { get }
   /// The sites as a function of the parameters, on a tape of its own. The identity unless the method says otherwise.
   func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable]
   /// The seams of one pass over the given sites.
   func seams(_ sites: [Variable]) -> any Seams
+  /// Factor on the learning rate of each parameter.
+  var learningRateFactors: [Double] { get }
   /// Virtual tokens in front of every source: they count as work, not as source tokens.
   var virtualTokenCount: Int { get }
   /// The method in the file format its users load: HF PEFT's adapter folder where PEFT knows the method.
@@ -39,6 +58,8 @@ extension PEFTMethod {
   public var substitutions: [(base: Parameter, site: Int)] { [] }
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] { parameters }
   public func seams(_ sites: [Variable]) -> any Seams { NoSeams() }
+  public var trainedParts: String? { nil }
+  public var learningRateFactors: [Double] { parameters.map { _ in 1 } }
   public var virtualTokenCount: Int { 0 }
   public var trainableCount: Int { parameters.reduce(0) { $0 + $1.count } }
 

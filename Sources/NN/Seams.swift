@@ -27,13 +27,16 @@ public protocol Seams {
   ) -> (Variable, PackedLayout)?
   /// Keys and values `[P, H*K]` in front of those of a layer.
   func keyValuePrefix(layer: Int, _ kind: AttentionKind, _ pass: ForwardPass) -> (keys: Variable, values: Variable)?
-  /// Instead of the output of a sub-layer, before it is added to its residual input.
+  /// Whether `sublayerOutput` would answer for this sub-layer.
+  func adapts(sublayer path: String) -> Bool
+  /// Instead of the output of a sub-layer, after dropout, before it is added to its residual input.
   func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable?
 }
 
 extension Seams {
   public func linear(_ layer: Linear, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable? { nil }
   public func adapts(_ layer: Linear) -> Bool { false }
+  public func adapts(sublayer path: String) -> Bool { false }
   public func inputEmbeddings(
     _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
   ) -> (Variable, PackedLayout)? { nil }

@@ -6,105 +6,29 @@ import TensorCore
 
 // LoRA (Hu et al. 2021, "LoRA: low-rank adaptation of large language models", eq. 3): beside a frozen projection W,
 // h = W x + (α / r) B A x with A [R, in] random and B [out, R] zero at the start. rsLoRA (Kalajdzievski 2023) scales by
-// α / √r. Options, names and file format as HF PEFT `tuners/lora`.
+// α / √r. DoRA (Liu et al. 2024, eq. 5) splits W + (α/r) B A into directions and trained magnitudes m, one for each output:
+// h = m / n ⊙ (W + (α/r) B A) x with the norms n of the rows, held constant in the backward pass (§4.3). LoRA+ (Hayou et al.
+// 2024) trains B at a higher rate than A. Options, names and file format as HF PEFT `tuners/lora`.
 
-/// Which biases LoRA trains.
-public enum LoRABias: String, Sendable, CaseIterable {
-  case none
-  case loraOnly = "lora_only"
-  case all
-}
-
-public struct LoRAConfiguration: Sendable {
-  public var factorRank: Int
-  public var alpha: Double
-  public var dropout: Double
-  public var targetModules: ModuleSelection
-  public var usesRankStabilization: Bool
-  public var bias: LoRABias
-  public var rankPattern: [String: Int]
-  public var alphaPattern: [String: Double]
-  public var modulesToSave: [String]
-
-  init(_ options: MethodOptions, _ model: ModelDescription) {
-    factorRank = options.factorRank
-    alpha = options.alpha
-    dropout = options.loraDropout
-    targetModules = options.targetModules ?? .names(model.defaultLoRATargets)
-    usesRankStabilization = options.usesRankStabilization
-    bias = options.bias
-    rankPattern = options.rankPattern
-    alphaPattern = options.alphaPattern
-    modulesToSave = options.modulesToSave
-  }
-
-  init(_ config: JSONObject, _ model: ModelDescription) throws {
-    try config.refuse([
-      "use_dora", "layers_to_transform", "layer_replication", "lora_bias", "exclude_modules", "target_parameters",
-      "trainable_token_indices", "use_qalora", "use_bdlora", "alora_invocation_tokens", "megatron_config",
-    ])
-    factorRank = try config.optionalInt("r") ?? 8
-    alpha = try config.optionalDouble("lora_alpha") ?? 8
-    dropout = try config.optionalDouble("lora_dropout") ?? 0
-    targetModules =
-      try config["target_modules"].map { try ModuleSelection($0, config: config) } ?? .names(model.defaultLoRATargets)
-    usesRankStabilization = try config.optionalBool("use_rslora") ?? false
-    let biasName = try config.optionalString("bias") ?? "none"
-    guard let bias = LoRABias(rawValue: biasName) else {
-      throw config.error("bias", expected: "none, lora_only or all")
-    }
-    self.bias = bias
-    rankPattern = [:]
-    for key in try config.optionalObject("rank_pattern")?.members.keys.sorted() ?? [] {
-      rankPattern[key] = try config.object("rank_pattern").int(key)
-    }
-    alphaPattern = [:]
-    for key in try config.optionalObject("alpha_pattern")?.members.keys.sorted() ?? [] {
-      alphaPattern[key] = try config.object("alpha_pattern").double(key)
-    }
-    modulesToSave = try config.optionalStrings("modules_to_save") ?? []
-  }
-
-  func validate() throws {
-    guard factorRank > 0, rankPattern.values.allSatisfy({ $0 > 0 }) else {
-      throw MethodError.badOption(option: "--lora-r", value: "\(factorRank)", expected: "a positive rank")
-    }
-    guard (0..<1).contains(dropout) else {
-      throw MethodError.badOption(option: "--lora-dropout", value: "\(dropout)", expected: "a rate from 0 to below 1")
-    }
-  }
-
-  /// Rank and scaling of the projection at `path`; of several matching patterns the first in sorted order counts.
-  func factors(path: String) throws -> (rank: Int, scaling: Float) {
-    func value<Value>(_ patterns: [String: Value], option: String) throws -> Value? {
-      for (pattern, value) in patterns.sorted(by: { $0.key < $1.key }) {
-        let expression = try pythonExpression("(.*\\.)?(\(pattern))", option: option)
-        if (try? expression.wholeMatch(in: path)) != nil { return value }
-      }
-      return nil
-    }
-    let rank = try value(rankPattern, option: "--lora-rank-pattern") ?? factorRank
-    let alpha = try value(alphaPattern, option: "--lora-alpha-pattern") ?? self.alpha
-    return (rank, Float(alpha / (usesRankStabilization ? Double(rank).squareRoot() : Double(rank))))
-  }
-}
-
-public final class LoRA: PEFTMethod {
+public final class LoRA: MergeableMethod {
   public let name = "lora"
   public let parameters: [Parameter]
   public let substitutions: [(base: Parameter, site: Int)]
-  private let configuration: LoRAConfiguration
-  private let terms: [String: Term]
+  let configuration: LoRAConfiguration
+  let terms: [String: Term]
   /// Output heads trained as copies of their own: site of the weight by path.
-  private let savedHeads: [String: Int]
+  let savedHeads: [String: Int]
 
-  private struct Term: Sendable {
-    /// Index of A among the sites; B follows it.
+  struct Term: Sendable {
+    let linear: Linear
+    /// Index of A among the sites; B follows it, and DoRA's magnitudes.
     let a: Int
     let scaling: Float
+    /// What PiSSA took out of the base: the initial A and B.
+    let initial: LowRankFactors?
   }
 
-  private static let prefix = "base_model.model."
+  static let prefix = "base_model.model."
 
   /// - Parameter values: tensor for a name and shape; the initial one if nil.
   public init(
@@ -122,7 +46,13 @@ public final class LoRA: PEFTMethod {
       }
     }
     let targets = try configuration.targetModules.linears(
-      of: model, option: "--target-modules", excluding: saved)
+      of: model, option: "--target-modules", excluding: saved
+    ).filter { try configuration.selectsLayer($0.path) }
+    guard !targets.isEmpty else {
+      throw MethodError.nothingMatches(
+        option: "--layers-to-transform", value: "\(configuration.layers ?? [])", known: description.layersPattern)
+    }
+    let starts = try Self.pissaStarts(configuration, targets, values)
     var parameters: [Parameter] = []
     var substitutions: [(base: Parameter, site: Int)] = []
     var terms: [String: Term] = [:]
@@ -131,12 +61,19 @@ public final class LoRA: PEFTMethod {
       let names = ["A", "B"].map { "\(Self.prefix)\(linear.path).lora_\($0).weight" }
       let (aShape, bShape) = ([rank, linear.inputSize], [linear.outputSize, rank])
       let generator = CounterGenerator(seed: seed, purpose: .initialization, site: UInt32(terms.count))
-      let a =
-        values(names[0], aShape)
-        ?? Initialization.uniform(aShape, bound: 1 / Double(linear.inputSize).squareRoot(), generator)
-      terms[linear.path] = Term(a: parameters.count, scaling: scaling)
-      parameters.append(Parameter(names[0], a))
-      parameters.append(Parameter(names[1], values(names[1], bShape) ?? Tensor(zeros: bShape)))
+      let given = values(names[0], aShape).flatMap { a in values(names[1], bShape).map { LowRankFactors(a: a, b: $0) } }
+      let initial = starts[linear.path]
+      let factors =
+        try given ?? initial?.copy()
+        ?? configuration.initialization.factors(linear, rank: rank, generator)
+      terms[linear.path] = Term(linear: linear, a: parameters.count, scaling: scaling, initial: initial)
+      parameters += [Parameter(names[0], factors.a), Parameter(names[1], factors.b)]
+      if configuration.usesMagnitudes {
+        let name = "\(Self.prefix)\(linear.path).lora_magnitude_vector"
+        let magnitudes =
+          values(name, [linear.outputSize]) ?? linear.rowNorms(adding: factors, scaling: scaling)
+        parameters.append(Parameter(name, magnitudes))
+      }
     }
 
     func train(_ base: Parameter, name: String) {
@@ -178,8 +115,32 @@ public final class LoRA: PEFTMethod {
 
   // MARK: The method
 
+  public var learningRateFactors: [Double] {
+    parameters.map { $0.name.contains("lora_B") || $0.shape.count == 1 ? configuration.plusRatio : 1 }
+  }
+
+  /// DoRA's factors m / n in place of m; for PiSSA `[A; A₀]` and `[B, -B₀]`, which leave W as it is in the file.
+  public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] {
+    var sites = parameters
+    for term in terms.values {
+      let (a, b) = (parameters[term.a], parameters[term.a + 1])
+      if let initial = term.initial {
+        sites[term.a] = tape.above(a, Variable(constant: initial.a))
+        sites[term.a + 1] = tape.besides(b, tape.scaled(Variable(constant: initial.b), by: -1))
+      }
+      if configuration.usesMagnitudes {
+        let norms = term.linear.rowNorms(
+          adding: LowRankFactors(a: a.value, b: b.value), scaling: term.scaling)
+        sites[term.a + 2] = tape.quotient(parameters[term.a + 2], by: norms)
+      }
+    }
+    return sites
+  }
+
   public func seams(_ sites: [Variable]) -> any Seams {
-    LoRASeams(terms: terms, sites: sites, savedHeads: savedHeads, dropout: Float(configuration.dropout))
+    LoRASeams(
+      terms: terms, sites: sites, savedHeads: savedHeads, dropout: Float(configuration.dropout),
+      usesMagnitudes: configuration.usesMagnitudes)
   }
 
   private struct LoRASeams: Seams {
@@ -187,6 +148,7 @@ public final class LoRA: PEFTMethod {
     let sites: [Variable]
     let savedHeads: [String: Int]
     let dropout: Float
+    let usesMagnitudes: Bool
 
     func adapts(_ layer: Linear) -> Bool { terms[layer.path] != nil || savedHeads[layer.path] != nil }
 
@@ -195,36 +157,49 @@ public final class LoRA: PEFTMethod {
         return pass.tape.linear(x, weight: sites[head], keepsFP32: layer.keepsFP32)
       }
       guard let term = terms[layer.path] else { return nil }
-      return layer.unadapted(
-        x, pass,
-        lowRank: LowRankTerm(
-          a: sites[term.a], b: sites[term.a + 1], scaling: term.scaling,
-          dropout: dropout > 0 ? pass.dropoutMask(layout, rate: dropout) : nil))
+      let mask = dropout > 0 ? pass.dropoutMask(layout, rate: dropout) : nil
+      if usesMagnitudes { return decomposed(layer, x, term, mask, pass) }
+      return layer.unadapted(x, pass, lowRank: lowRank(term, mask))
+    }
+
+    private func lowRank(_ term: Term, _ mask: DropoutMask? = nil) -> LowRankTerm {
+      LowRankTerm(a: sites[term.a], b: sites[term.a + 1], scaling: term.scaling, dropout: mask)
+    }
+
+    /// `b + m/n ⊙ (W x + s B A x)`. With dropout the update alone sees the thinned input, also in its part of W:
+    /// `b + W x + m/n ⊙ (W x' + s B A x') - W x'`, as PEFT has it.
+    private func decomposed(
+      _ layer: Linear, _ x: Variable, _ term: Term, _ mask: DropoutMask?, _ pass: ForwardPass
+    ) -> Variable {
+      let tape = pass.tape
+      let bare = Linear(
+        path: layer.path, weight: layer.weight, layout: layer.layout, keepsFP32: layer.keepsFP32)
+      let thinned = tape.dropout(x, mask)
+      let whole = tape.columnScaled(bare.unadapted(thinned, pass, lowRank: lowRank(term)), by: sites[term.a + 2])
+      guard mask != nil else { return layer.bias.map { tape.biased(whole, by: pass.variable($0)) } ?? whole }
+      let plain = tape.residual(layer.unadapted(x, pass), adding: whole)
+      return tape.residual(plain, adding: tape.scaled(bare.unadapted(thinned, pass), by: -1))
     }
   }
 
   // MARK: HF PEFT
 
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
-    let c = configuration
-    let integral = c.alpha == c.alpha.rounded()
-    let config: JSON = [
-      "alora_invocation_tokens": nil, "alpha_pattern": .object(c.alphaPattern.mapValues { .number($0) }),
-      "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName),
-      "bias": .string(c.bias.rawValue), "corda_config": nil, "ensure_weight_tying": false, "eva_config": nil,
-      "exclude_modules": nil, "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true,
-      "layer_replication": nil, "layers_pattern": nil, "layers_to_transform": nil, "loftq_config": [:],
-      "lora_alpha": integral ? .integer(Int(c.alpha)) : .double(c.alpha), "lora_bias": false,
-      "lora_dropout": .double(c.dropout), "megatron_config": nil, "megatron_core": "megatron.core",
-      "modules_to_save": c.modulesToSave.isEmpty ? nil : .array(c.modulesToSave.map { .string($0) }),
-      "peft_type": "LORA", "qalora_group_size": 16, "r": .integer(c.factorRank),
-      "rank_pattern": .object(c.rankPattern.mapValues { .integer($0) }), "revision": nil,
-      "target_modules": c.targetModules.json, "target_parameters": nil, "task_type": "SEQ_2_SEQ_LM",
-      "trainable_token_indices": nil, "use_dora": false, "use_qalora": false,
-      "use_rslora": .bool(c.usesRankStabilization),
-    ]
+    // PiSSA leaves W for W - s B₀ A₀. Written is the plain LoRA over W that computes the same, of twice the rank (PEFT's own
+    // conversion, `subtract_mutated_init`): whoever loads it needs no decomposition.
+    let isDoubled = terms.values.contains { $0.initial != nil }
+    let values = isDoubled ? siteValues : parameters.map(\.value)
+    var training: [String: Tensor] = [:]
+    if isDoubled {
+      training = Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) })
+      for (path, term) in terms {
+        training["\(Self.prefix)\(path).\(LowRankFactors.initialA)"] = term.initial?.a
+        training["\(Self.prefix)\(path).\(LowRankFactors.initialB)"] = term.initial?.b
+      }
+    }
     return AdapterFiles(
-      config: config, tensors: Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) }))
+      config: configuration.json(baseModelName: baseModelName, isDoubled: isDoubled),
+      tensors: Dictionary(uniqueKeysWithValues: zip(parameters.map(\.name), values)), trainingTensors: training)
   }
 
   static let entry = MethodEntry(
@@ -233,20 +208,19 @@ public final class LoRA: PEFTMethod {
       try LoRA(LoRAConfiguration(options, model.description), model, values: { _, _ in nil }, seed: seed)
     },
     read: { folder, model in
-      let weights = folder.weights()
+      let isDoubled = !folder.trainingTensors.isEmpty
+      let weights = isDoubled ? folder.trainingWeights() : folder.weights()
+      var configuration = try LoRAConfiguration(folder.config, model.description)
+      if isDoubled { try configuration.halve(folder.config) }
       let method = try LoRA(
-        LoRAConfiguration(folder.config, model.description), model,
-        values: { weights.scope().tensor($0, $1) }, seed: 0)
+        configuration, model,
+        values: { name, shape in
+          LowRankFactors.isInitial(name) && !isDoubled ? nil : weights.scope().tensor(name, shape)
+        }, seed: 0)
       // Copies that PEFT saves beside the real classifier (bias "all") are known and left alone.
       let copies = weights.names.filter { $0.contains(".modules_to_save.default.") || $0.contains(".original_module.") }
       try weights.finish(tolerated: copies)
+      if isDoubled { try folder.requireSame(method.adapterFiles(baseModelName: "").tensors) }
       return method
     })
-}
-
-extension JSON {
-  /// An integral number as an integer, as Python prints one it was given as such.
-  static func number(_ value: Double) -> JSON {
-    value == value.rounded() && abs(value) < 1e15 ? .integer(Int(value)) : .double(value)
-  }
 }

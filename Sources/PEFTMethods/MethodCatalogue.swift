@@ -1,4 +1,5 @@
 import Checkpoints
+import Foundation
 import NN
 
 /// What the command line can say about a method; each method reads the part that concerns it.
@@ -14,6 +15,20 @@ public struct MethodOptions: Sendable {
   public var rankPattern: [String: Int] = [:]
   public var alphaPattern: [String: Double] = [:]
   public var modulesToSave: [String] = []
+  public var usesMagnitudes = false
+  public var layers: [Int]?
+  public var layersPattern: [String] = []
+  public var loraInitialization = LoRAInitialization.standard
+  public var loraPlusRatio = 1.0
+  public var feedForwardModules: ModuleSelection?
+  public var adapterPlacement = AdapterPlacement.pfeiffer
+  public var reductionFactor = 16.0
+  public var nonLinearity: String?
+  public var prefixProjection = false
+  public var promptTemplate: PromptTemplate?
+  public var promptEncoder = PromptEncoderKind.lstm
+  public var encoderHiddenSize: Int?
+  public var encoderLayerCount = 2
 
   public init() {}
 }
@@ -34,7 +49,10 @@ public struct MethodEntry: Sendable {
 }
 
 public enum MethodCatalogue {
-  public static let entries = [FullFineTuning.entry, PromptTuning.entry, LoRA.entry]
+  public static let entries = [
+    FullFineTuning.entry, PromptTuning.entry, LoRA.entry, IA3.entry, BitFit.entry, BottleneckAdapter.entry,
+    PrefixTuning.entry, PaperPrefixTuning.entry, PTuning.entry, TemplatePTuning.entry,
+  ]
 
   public static func entry(named name: String) throws -> MethodEntry {
     guard let entry = entries.first(where: { $0.name == name }) else {
@@ -45,20 +63,55 @@ public enum MethodCatalogue {
 
   /// The method an adapter folder was made by, with the folder's values.
   public static func read(_ folder: AdapterFolder, model: any LanguageModel) throws -> any PEFTMethod {
-    let type = try folder.config.string("peft_type")
+    let type = try folder.config.adapterType
     guard let entry = entries.first(where: { $0.peftType == type }) else {
       throw MethodError.unsupported(path: folder.config.origin, key: "peft_type", value: "'\(type)'")
     }
     return try entry.read(folder, model)
   }
+
+  /// The same from disk: an adapter, or a folder with one of each of several methods.
+  public static func read(folder url: URL, model: any LanguageModel) throws -> any PEFTMethod {
+    let parts = parts(of: url)
+    guard parts.isEmpty else {
+      let methods = try parts.map { try readOne($0, model: model) }
+      return try CombinedMethod(methods, model, rateFactors: methods.map { _ in 1 })
+    }
+    return try readOne(url, model: model)
+  }
+
+  /// The adapters of several methods at once, in subfolders named after them; none if `url` is anything else.
+  public static func parts(of url: URL) -> [URL] {
+    let folders = AdapterFolder.parts(of: url)
+    let known = Set(entries.map(\.name))
+    return folders.count > 1 && folders.allSatisfy { known.contains($0.lastPathComponent) } ? folders : []
+  }
+
+  /// A folder that does not fit the model says which base it was made for.
+  private static func readOne(_ url: URL, model: any LanguageModel) throws -> any PEFTMethod {
+    let folder = try AdapterFolder.read(url)
+    do { return try read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
+      let base = try? folder.config.optionalString("base_model_name_or_path")
+      throw MethodError.unfitTensors(
+        path: folder.url.path,
+        problems: (base.map { ["it was made for the base model '\($0)'"] } ?? []) + ["\(problems)"])
+    }
+  }
 }
 
 extension JSONObject {
+  /// `peft_type`, or what stands for it in a folder of the library `adapters`.
+  public var adapterType: String {
+    get throws {
+      try self["peft_type"] == nil && self["config"] != nil ? BottleneckAdapter.folderType : string("peft_type")
+    }
+  }
+
   /// Refuses keys whose value asks for something this version would silently leave out.
   func refuse(_ keys: [String]) throws {
     for key in keys {
       switch self[key] {
-      case nil, .bool(false), .array([]), .object([:]): continue
+      case nil, .bool(false), .array([]), .object([:]), .integer(0), .double(0): continue
       case let value?:
         throw MethodError.unsupported(path: origin, key: key, value: value.summary)
       }

@@ -8,6 +8,7 @@ public enum MethodError: DescribedError, Equatable {
   case notLinear(option: String, module: String)
   case unsupported(path: String, key: String, value: String)
   case unfitTensors(path: String, problems: [String])
+  case cannotMerge(method: String, reason: String)
 
   public var description: String {
     switch self {
@@ -23,6 +24,8 @@ public enum MethodError: DescribedError, Equatable {
       "\(path), key '\(key)': \(value) is not supported by this version"
     case .unfitTensors(let path, let problems):
       "the adapter \(path) does not fit this model:\n  " + problems.joined(separator: "\n  ")
+    case .cannotMerge(let method, let reason):
+      "\(method) cannot be merged: \(reason)"
     }
   }
 }

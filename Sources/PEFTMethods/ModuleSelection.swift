@@ -22,12 +22,12 @@ public enum ModuleSelection: Sendable, Equatable {
     }
   }
 
-  public init(_ json: JSON, config: JSONObject) throws {
+  public init(_ json: JSON, config: JSONObject, key: String = "target_modules") throws {
     switch json {
     case .string("all-linear"): self = .allLinear
     case .string(let pattern): self = .expression(pattern)
-    case .array: self = .names(try config.strings("target_modules"))
-    default: throw config.error("target_modules", expected: "a list of names or a regular expression")
+    case .array: self = .names(try config.strings(key))
+    default: throw config.error(key, expected: "a list of names or a regular expression")
     }
   }
 

@@ -18,10 +18,23 @@ public enum PromptInitialization: Sendable, Equatable {
   case text(ids: [Int32], text: String)
   /// One row for each label: the mean of its tokens' embeddings; the rest as `vocabulary` (Lester et al., §3.2).
   case classLabels(ids: [[Int32]])
+  /// The first rows of another prompt, such as that of a related task (Vu et al. 2022, "SPoT").
+  case values(Tensor, source: String)
+
+  public static func == (a: PromptInitialization, b: PromptInitialization) -> Bool {
+    switch (a, b) {
+    case (.random, .random), (.vocabulary, .vocabulary): true
+    case (.text(let x, let s), .text(let y, let t)): x == y && s == t
+    case (.classLabels(let x), .classLabels(let y)): x == y
+    case (.values(let x, _), .values(let y, _)): x.hasSameBytes(as: y)
+    default: false
+    }
+  }
 
   var peftName: String {
     switch self {
-    case .random: "RANDOM"
+    // PEFT has no name for another prompt's values either.
+    case .random, .values: "RANDOM"
     case .text: "TEXT"
     // HF PEFT has no name for class labels; it matters to nobody once the prompt exists.
     case .vocabulary, .classLabels: "SAMPLE_VOCAB"
@@ -51,9 +64,51 @@ public final class PromptTuning: PEFTMethod {
     guard count > 0 else {
       throw MethodError.badOption(option: "--virtual-tokens", value: "\(count)", expected: "a positive count")
     }
+    try Self.check(options.promptInitialization, count: count, model.description)
     self.init(
       model.description, virtualTokenCount: count, initialization: options.promptInitialization,
       prompt: Self.initialPrompt(options.promptInitialization, rows: count, model.description, seed: seed))
+  }
+
+  /// A prompt read from a file, as a method.
+  public convenience init(prompt: Tensor, _ model: any LanguageModel, source: String) throws {
+    let initialization = PromptInitialization.values(prompt, source: source)
+    try Self.check(initialization, count: prompt.rows, model.description)
+    self.init(model.description, virtualTokenCount: prompt.rows, initialization: initialization, prompt: prompt)
+  }
+
+  /// The rows that stand in front of the input, from an adapter folder of prompt tuning or P-tuning, or from a `.npy` file
+  /// of google-research/prompt-tuning, `[P, D]`.
+  ///
+  /// Throws: `CheckpointError` or `MethodError` for a file with anything else.
+  public static func prompt(at url: URL) throws -> Tensor {
+    if url.pathExtension == "npy" {
+      let array = try NumpyFile.read(url)
+      guard array.shape.count == 2, array.rows > 0 else {
+        throw MethodError.unfitTensors(
+          path: url.path, problems: ["expected an array [tokens, width], found \(array.shape)"])
+      }
+      return array
+    }
+    let folder = try AdapterFolder.read(url)
+    let type = try folder.config.adapterType
+    guard ["PROMPT_TUNING", "P_TUNING"].contains(type) else {
+      throw MethodError.unsupported(path: folder.config.origin, key: "peft_type", value: "a prompt from '\(type)'")
+    }
+    let count = try folder.config.dimension("num_virtual_tokens")
+    guard let rows = folder.tensors["prompt_embeddings"], rows.shape.count == 2, rows.rows >= count else {
+      throw MethodError.unfitTensors(path: url.path, problems: ["expected prompt_embeddings of \(count) rows or more"])
+    }
+    return rows.rows(0..<count).copy()
+  }
+
+  private static func check(_ initialization: PromptInitialization, count: Int, _ model: ModelDescription) throws {
+    guard case .values(let prompt, let source) = initialization else { return }
+    guard prompt.width == model.hiddenSize, prompt.rows >= count else {
+      throw MethodError.unfitTensors(
+        path: source,
+        problems: ["its prompt is \(prompt.shape); expected \(count) rows or more of width \(model.hiddenSize)"])
+    }
   }
 
   private static func initialPrompt(
@@ -66,6 +121,7 @@ public final class PromptTuning: PEFTMethod {
     }
     let idsOfRow: (Int) -> [Int32]
     switch initialization {
+    case .values(let prompt, _): return prompt.rows(0..<rows).copy()
     case .random:
       return Initialization.normal([rows, model.hiddenSize], deviation: 1, generator)
     case .vocabulary: idsOfRow = sampled
@@ -87,20 +143,7 @@ public final class PromptTuning: PEFTMethod {
 
   public var parameters: [Parameter] { [prompt] }
 
-  public func seams(_ sites: [Variable]) -> any Seams { PromptSeams(prompt: sites[0], count: virtualTokenCount) }
-
-  private struct PromptSeams: Seams {
-    let prompt: Variable
-    let count: Int
-
-    func inputEmbeddings(
-      _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
-    ) -> (Variable, PackedLayout)? {
-      guard stack == .encoder else { return nil }
-      let rows = pass.tape.rows(prompt, 0..<count)
-      return (pass.tape.prepend(rows, to: embedded, layout: layout), layout.lengthened(by: count))
-    }
-  }
+  public func seams(_ sites: [Variable]) -> any Seams { SoftPromptSeams(prompt: sites[0], count: virtualTokenCount) }
 
   // MARK: HF PEFT
 

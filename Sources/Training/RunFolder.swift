@@ -80,27 +80,26 @@ public final class RunFolder {
     digests?.flush()
   }
 
-  /// The trained method: an adapter folder, or for full fine-tuning a model folder with the base's other files.
+  /// The trained method: an adapter folder, for several methods one for each in it, or for full fine-tuning a model folder
+  /// with the base's other files.
   ///
-  /// - Returns: SHA-256 of the weights file.
+  /// - Returns: SHA-256 of the weights file; of several methods that of their digests, one below the other.
   public func writeAdapter(_ files: AdapterFiles, baseFolder: URL) throws -> String {
     let target = url.appendingPathComponent("adapter")
+    guard files.parts.isEmpty else {
+      let digests = try files.parts.map { try write($0.files, to: target.appendingPathComponent($0.name), baseFolder) }
+      return Array(digests.joined(separator: "\n").utf8).withUnsafeBytes(sha256)
+    }
+    return try write(files, to: target, baseFolder)
+  }
+
+  private func write(_ files: AdapterFiles, to target: URL, _ baseFolder: URL) throws -> String {
     if let config = files.config {
-      return try AdapterFolder.write(config: config, tensors: files.tensors, to: target).sha256
+      return try AdapterFolder.write(
+        config: config, tensors: files.tensors, trainingTensors: files.trainingTensors, to: target
+      ).sha256
     }
-    try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
-    let companions = [
-      "config.json", "generation_config.json", "spiece.model", "tokenizer.json", "tokenizer_config.json",
-      "special_tokens_map.json",
-    ]
-    for name in companions {
-      let source = baseFolder.appendingPathComponent(name)
-      guard FileManager.default.fileExists(atPath: source.path) else { continue }
-      try AtomicFile.write(Data(contentsOf: source), to: target.appendingPathComponent(name))
-    }
-    return try SafetensorsWriter.write(
-      tensors: files.tensors.map { ($0.key, $0.value) }, to: target.appendingPathComponent("model.safetensors")
-    ).sha256
+    return try ModelFolder.write(tensors: files.tensors, like: baseFolder, to: target).sha256
   }
 
   public func writeSummary(_ members: [String: JSON]) throws {

@@ -144,7 +144,7 @@ public final class Trainer {
         if let limit = configuration.maxGradNorm { GradientClipping.clip(engine.gradients, maxNorm: limit, norm: norm) }
         optimizer.update(
           parameters: method.parameters.map(\.value), gradients: engine.gradients,
-          rates: method.parameters.map { _ in Float(rate) })
+          rates: method.learningRateFactors.map { Float(rate * $0) })
       }
       state.step += 1
       state.scheduleStep += 1

@@ -53,7 +53,7 @@ struct BenchTrainCommand: ParsableCommand {
   @MainActor
   private func measure(_ place: BenchPlace) throws {
     let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
-    let tuned = try MethodCatalogue.entry(named: method.method).make(options, place.model, 42)
+    let tuned = try MethodRequest(method.method).make(options, place.model, seed: 42)
     let engine = GradientEngine(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: place.world,
       workers: place.workers)

@@ -14,11 +14,16 @@ struct EvaluateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "evaluate",
     abstract: "Judge a model, with or without an adapter, on a task's data.",
-    discussion: "Prints one JSON object. Under MPI the examples are spread over all ranks; the result is the same.")
+    discussion: """
+      Prints one JSON object. Under MPI the examples are spread over all ranks; the result is the same. With several \
+      --adapter each answers, and the most frequent answer counts (of equally frequent ones that of the earlier adapter).
+      """)
 
   @OptionGroup(title: "Model") var model: ModelFlags
-  @Option(help: ArgumentHelp("Adapter folder in Hugging Face PEFT format.", valueName: "dir"))
-  var adapter: String?
+  @Option(
+    help: ArgumentHelp(
+      "Adapter folder in Hugging Face PEFT format; once for each of an ensemble.", valueName: "dir"))
+  var adapter: [String] = []
   @OptionGroup(title: "Data") var data: DataFlags
   @Option(help: ArgumentHelp("Part of the data in --data-dir: train, validation or test.", valueName: "name"))
   var split = "test"
@@ -39,6 +44,7 @@ struct EvaluateCommand: ParsableCommand {
       throw ValidationError("--split \(split): expected train, validation or test")
     }
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
+    guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
     guard (evalLimit ?? 1) >= 1 else { throw ValidationError("--eval-limit starts at 1") }
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
@@ -61,26 +67,48 @@ struct EvaluateCommand: ParsableCommand {
     let dataset = try place.dataset(location, task: task, flags: data, visits: evalLimit)
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
     let set = EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
-    let evaluator = LeafEvaluator(
-      model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
-    let evaluation = Evaluation(
-      evaluator: evaluator, world: world, workers: place.workers, tokenizer: place.tokenizer,
-      leafTokens: leaf.leafTokens,
-      generation: search.options(
-        eosIDs: place.model.description.eosIDs, maxNewTokens: place.maxTargetLength(data, task)))
-    guard
-      let report = try evaluation.evaluate(
-        set, keepsPredictions: predictions != nil, progressName: "leaf")
-    else { throw ExitCode(75) }
+    let generation = search.options(
+      eosIDs: place.model.description.eosIDs, maxNewTokens: place.maxTargetLength(data, task))
+    var reports: [EvaluationReport] = []
+    var evaluator: LeafEvaluator?
+    for path in adapter.isEmpty ? [nil] : adapter.map(Optional.some) {
+      let own = LeafEvaluator(
+        model: place.model, method: try place.method(adapter: path), weights: place.weights)
+      let evaluation = Evaluation(
+        evaluator: own, world: world, workers: place.workers, tokenizer: place.tokenizer,
+        leafTokens: leaf.leafTokens, generation: generation)
+      guard
+        let report = try evaluation.evaluate(
+          set, keepsPredictions: predictions != nil || adapter.count > 1, progressName: "leaf")
+      else { throw ExitCode(75) }
+      reports.append(report)
+      evaluator = own
+    }
     guard world.isFirst else { return }
-    if let predictions { try write(report.predictions, task: task, location: location, to: predictions) }
-    if let dump { try self.dump(set, evaluator: evaluator, to: URL(fileURLWithPath: dump)) }
+    let ensemble = adapter.count > 1 ? Ensemble(reports, labels: task.labels) : nil
+    if let predictions {
+      try write(ensemble?.predictions ?? reports[0].predictions, task: task, location: location, to: predictions)
+    }
+    if let dump, let evaluator { try self.dump(set, evaluator: evaluator, to: URL(fileURLWithPath: dump)) }
+    var members = Self.members(reports[0])
+    if let ensemble {
+      members = ["examples": .integer(set.examples.count)]
+      for (name, value) in ensemble.metrics { members["eval_\(name)"] = .double(value) }
+      members["members"] = .array(
+        zip(adapter, reports).map { path, report in
+          .object(Self.members(report).merging(["adapter": .string(path)]) { $1 })
+        })
+    }
+    print(JSON.object(members).encoded(.indented))
+  }
+
+  private static func members(_ report: EvaluationReport) -> [String: JSON] {
     var members: [String: JSON] = [
       "examples": .integer(report.exampleCount), "eval_loss": report.loss.isFinite ? .double(report.loss) : .null,
       "eval_seconds": .double((report.seconds * 1000).rounded() / 1000),
     ]
     for (name, value) in report.metrics { members["eval_\(name)"] = .double(value) }
-    print(JSON.object(members).encoded(.indented))
+    return members
   }
 
   /// Finds out before the work whether its result can be written.
@@ -148,12 +176,6 @@ extension Workplace {
   /// The method of an adapter folder; the base alone without one.
   func method(adapter: String?) throws -> any PEFTMethod {
     guard let adapter else { return FrozenBase() }
-    let folder = try AdapterFolder.read(URL(fileURLWithPath: adapter))
-    do { return try MethodCatalogue.read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
-      let base = try? folder.config.optionalString("base_model_name_or_path")
-      throw MethodError.unfitTensors(
-        path: folder.url.path,
-        problems: (base.map { ["it was made for the base model '\($0)'"] } ?? []) + ["\(problems)"])
-    }
+    return try MethodCatalogue.read(folder: URL(fileURLWithPath: adapter), model: model)
   }
 }

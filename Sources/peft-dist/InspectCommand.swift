@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Diagnostics
 import Foundation
+import PEFTMethods
 import TensorCore
 
 struct InspectCommand: ParsableCommand {
@@ -18,6 +19,8 @@ struct InspectCommand: ParsableCommand {
       FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path)
     }
     if has("adapter_config.json") { return try adapter(url) }
+    let parts = MethodCatalogue.parts(of: url)
+    if !parts.isEmpty { return try parts.forEach(adapter) }
     if has("checkpoints") || has("run.yaml") { return try runFolder(url) }
     if has("config.json") { return try model(url) }
     if has("manifest.json") {
@@ -42,7 +45,29 @@ struct InspectCommand: ParsableCommand {
     for (key, value) in folder.config.members.sorted(by: { $0.key < $1.key }) where value != .null {
       print("  \(key): \(value.encoded(.compact))")
     }
-    try tensors(SafetensorsFile(url.appendingPathComponent("adapter_model.safetensors")))
+    let type = try folder.config.adapterType
+    let name = MethodCatalogue.entries.first { $0.peftType == type }?.name ?? "a method unknown to this program"
+    print("method \(name); what it holds, one line for each kind of site:")
+    counts(folder.tensors)
+    guard !folder.trainingTensors.isEmpty else { return }
+    print("trained form (training_form.safetensors):")
+    counts(folder.trainingTensors)
+  }
+
+  /// Tensors that differ in layer numbers only, together.
+  private func counts(_ tensors: [String: Tensor]) {
+    var sites: [String: (count: Int, shape: [Int], values: Int)] = [:]
+    for (name, tensor) in tensors {
+      let site = name.split(separator: ".").map { Int($0) == nil ? String($0) : "*" }.joined(separator: ".")
+      let key = "\(site) \(tensor.shape)"
+      let old = sites[key] ?? (0, tensor.shape, 0)
+      sites[key] = (old.count + 1, old.shape, old.values + tensor.count)
+    }
+    for (site, found) in sites.sorted(by: { $0.key < $1.key }) {
+      print("  \(site) x \(found.count): \(ReadableNumbers.grouped(found.values))")
+    }
+    let total = tensors.values.reduce(0) { $0 + $1.count }
+    print("  \(tensors.count) tensors, \(ReadableNumbers.grouped(total)) parameters")
   }
 
   private func model(_ url: URL) throws {

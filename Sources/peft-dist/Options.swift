@@ -3,7 +3,6 @@ import Autograd
 import Collectives
 import Diagnostics
 import Foundation
-import PEFTMethods
 import Tasks
 import Training
 
@@ -103,94 +102,5 @@ struct WatchFlags: ParsableArguments {
         return try body(world)
       }
     }
-  }
-}
-
-/// The tuning method.
-struct MethodFlags: ParsableArguments {
-  @Option(
-    help: ArgumentHelp(
-      "Tuning method: \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")).", valueName: "name"))
-  var method = "prompt-tuning"
-  @Option(help: ArgumentHelp("Prompt tuning: number of virtual tokens.", valueName: "n"))
-  var virtualTokens = 20
-  @Option(help: ArgumentHelp("Prompt tuning: start from random, vocabulary, text or class-labels.", valueName: "kind"))
-  var promptInit = "vocabulary"
-  @Option(help: ArgumentHelp("Prompt tuning: the text to start from (with --prompt-init text).", valueName: "text"))
-  var promptInitText: String?
-  @Option(name: .customLong("lora-r"), help: ArgumentHelp("LoRA: rank of the update.", valueName: "n"))
-  var loraR = 8
-  @Option(help: ArgumentHelp("LoRA: α; the update is scaled by α/r.", valueName: "x"))
-  var loraAlpha = 16.0
-  @Option(help: ArgumentHelp("LoRA: dropout on the input of A.", valueName: "rate"))
-  var loraDropout = 0.0
-  @Option(
-    help: ArgumentHelp(
-      "LoRA: projections to adapt: a list such as q,v, a regular expression, or all-linear (default: the model's usual).",
-      valueName: "names"))
-  var targetModules: String?
-  @Flag(help: "LoRA: scale by α/√r (rsLoRA).")
-  var useRslora = false
-  @Option(help: ArgumentHelp("LoRA: biases to train: none, lora_only, all.", valueName: "kind"))
-  var loraBias = "none"
-  @Option(help: ArgumentHelp("LoRA: rank for some modules, as PATTERN=R,PATTERN=R.", valueName: "pairs"))
-  var loraRankPattern: String?
-  @Option(help: ArgumentHelp("LoRA: α for some modules, as PATTERN=A,PATTERN=A.", valueName: "pairs"))
-  var loraAlphaPattern: String?
-  @Option(help: ArgumentHelp("LoRA: modules to train as full copies, such as lm_head.", valueName: "names"))
-  var modulesToSave: String?
-
-  func validate() throws {
-    guard ["random", "vocabulary", "text", "class-labels"].contains(promptInit) else {
-      throw ValidationError("--prompt-init \(promptInit): expected random, vocabulary, text or class-labels")
-    }
-    guard (promptInit == "text") == (promptInitText != nil) else {
-      throw ValidationError("--prompt-init text and --prompt-init-text go together")
-    }
-    guard LoRABias(rawValue: loraBias) != nil else {
-      throw ValidationError("--lora-bias \(loraBias): expected none, lora_only or all")
-    }
-    _ = try pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
-    _ = try pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
-  }
-
-  /// - Parameters:
-  ///   - textIDs: ids of a text, special tokens included.
-  ///   - labelIDs: ids of each label word.
-  func options(textIDs: (String) -> [Int32], labelIDs: [[Int32]]) throws -> MethodOptions {
-    var options = MethodOptions()
-    options.virtualTokenCount = virtualTokens
-    switch promptInit {
-    case "vocabulary": options.promptInitialization = .vocabulary
-    case "text": options.promptInitialization = .text(ids: textIDs(promptInitText ?? ""), text: promptInitText ?? "")
-    case "class-labels":
-      guard !labelIDs.isEmpty else {
-        throw MethodError.badOption(
-          option: "--prompt-init", value: "class-labels", expected: "a task with class labels")
-      }
-      options.promptInitialization = .classLabels(ids: labelIDs)
-    default: options.promptInitialization = .random
-    }
-    options.factorRank = loraR
-    options.alpha = loraAlpha
-    options.loraDropout = loraDropout
-    options.targetModules = targetModules.map { ModuleSelection(text: $0) }
-    options.usesRankStabilization = useRslora
-    options.bias = LoRABias(rawValue: loraBias) ?? .none
-    options.rankPattern = try pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
-    options.alphaPattern = try pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
-    options.modulesToSave = modulesToSave?.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } ?? []
-    return options
-  }
-
-  private func pairs<Value>(_ text: String?, flag: String, _ parse: (Substring) -> Value?) throws -> [String: Value] {
-    var result: [String: Value] = [:]
-    for pair in text?.split(separator: ",") ?? [] {
-      guard let equals = pair.lastIndex(of: "="), let value = parse(pair[pair.index(after: equals)...]) else {
-        throw ValidationError("\(flag): expected PATTERN=NUMBER, found '\(pair)'")
-      }
-      result[String(pair[..<equals])] = value
-    }
-    return result
   }
 }

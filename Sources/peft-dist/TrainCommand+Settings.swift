@@ -19,16 +19,13 @@ extension TrainCommand {
       ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
       ("max_source_length", .integer(data.maxSourceLength)), ("max_target_length", .integer(maxTargetLength)),
       ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
-      ("eval_every", number(evalEvery)), ("method", .string(method.method)),
-      ("virtual_tokens", .integer(method.virtualTokens)), ("prompt_init", .string(method.promptInit)),
-      ("prompt_init_text", text(method.promptInitText)), ("lora_r", .integer(method.loraR)),
-      ("lora_alpha", .double(method.loraAlpha)), ("lora_dropout", .double(method.loraDropout)),
-      ("target_modules", text(method.targetModules)), ("use_rslora", .bool(method.useRslora)),
-      ("lora_bias", .string(method.loraBias)), ("lora_rank_pattern", text(method.loraRankPattern)),
-      ("lora_alpha_pattern", text(method.loraAlphaPattern)), ("modules_to_save", text(method.modulesToSave)),
+      ("eval_every", number(evalEvery)),
+    ]
+    let arithmetic: [(String, JSON)] = [
       ("leaf_tokens", .integer(leaf.leafTokens)), ("precision", .string(leaf.precision)),
       ("global_batch_size", .integer(globalBatchSize)), ("steps", .integer(totalSteps)),
       ("optimizer", .string(optimizer)), ("learning_rate", learningRate.map { .double($0) } ?? .null),
+      ("learning_rate_of", text(learningRateOf)), ("init_adapter", text(initAdapter)),
       ("schedule", .string(schedule)),
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
       ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
@@ -50,7 +47,7 @@ extension TrainCommand {
       ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
       ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
     ]
-    return (altering + answers + scaling).map { .init($0.0, $0.1) }
+    return (altering + method.settings + answers + arithmetic + scaling).map { .init($0.0, $0.1) }
       + harmless.map { .init($0.0, $0.1, altersResult: false) }
       + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]
   }

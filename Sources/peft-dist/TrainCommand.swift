@@ -46,6 +46,10 @@ struct TrainCommand: ParsableCommand {
   var optimizer = "adamw"
   @Option(help: ArgumentHelp("Peak learning rate (default: one that suits the method).", valueName: "x"))
   var learningRate: Double?
+  @Option(
+    help: ArgumentHelp(
+      "Of several methods: peak learning rate of some, as NAME=X,NAME=X, before --learning-rate.", valueName: "pairs"))
+  var learningRateOf: String?
   @Option(help: ArgumentHelp("Learning rate schedule: \(Schedule.names.joined(separator: ", ")).", valueName: "name"))
   var schedule = "linear"
   @Option(help: ArgumentHelp("Steps in which the rate rises from 0.", valueName: "n"))
@@ -68,6 +72,14 @@ struct TrainCommand: ParsableCommand {
   var saveEvery: Int?
   @Option(help: ArgumentHelp("Checkpoints to keep.", valueName: "n"))
   var keepCheckpoints = 2
+  @Option(
+    help: ArgumentHelp(
+      "Start from this adapter of the same --method; its options are those of the adapter.", valueName: "dir"))
+  var initAdapter: String?
+  @Option(
+    help: ArgumentHelp(
+      "Flags of a published recipe: \(Preset.names.joined(separator: ", ")); flags typed win.", valueName: "name"))
+  var preset: String?
   @Option(help: ArgumentHelp("Folder for the results.", valueName: "dir"))
   var output: String
   @Flag(help: "Go on from the newest usable checkpoint in --output.")
@@ -147,10 +159,34 @@ struct TrainCommand: ParsableCommand {
     guard data.dataDir != nil || trainFile != nil else {
       throw ValidationError("--data-dir or --train-file is needed")
     }
-    if !MethodCatalogue.entries.contains(where: { $0.name == method.method }) {
+    let names = method.method.split(separator: "+", omittingEmptySubsequences: false)
+    if !names.allSatisfy({ name in MethodCatalogue.entries.contains { $0.name == name } }) {
       throw ValidationError(
-        "--method \(method.method): expected \(MethodCatalogue.entries.map(\.name).joined(separator: ", "))")
+        "--method \(method.method): expected \(MethodCatalogue.entries.map(\.name).joined(separator: ", ")), "
+          + "or several joined by +")
     }
+    guard initAdapter == nil || method.loraPlusRatio == 1 else {
+      throw ValidationError("--lora-plus-ratio does not go with --init-adapter: the adapter's options count")
+    }
+    let isFree = optimizer == OptimizerConfiguration.Kind.adafactor.rawValue && learningRate == nil
+    guard !isFree || method.loraPlusRatio == 1 && names.count == 1 else {
+      throw ValidationError("--optimizer adafactor needs a --learning-rate where rates differ")
+    }
+    _ = try rates()
+    if let preset, !Preset.names.contains(preset) {
+      throw ValidationError("--preset \(preset): expected \(Preset.names.joined(separator: ", "))")
+    }
+  }
+
+  /// `--learning-rate-of`.
+  func rates() throws -> [String: Double] {
+    try MethodFlags.pairs(learningRateOf, flag: "--learning-rate-of") { text in
+      Double(text).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
+    }
+  }
+
+  func methodRequest() throws -> MethodRequest {
+    try MethodRequest(method.method, rate: learningRate, rateOf: rates())
   }
 
   func run() throws {

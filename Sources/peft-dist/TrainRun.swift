@@ -22,6 +22,8 @@ struct TrainRun {
   let configuration: RunConfiguration
   let tuned: any PEFTMethod
   let frozen: FrozenLayers?
+  /// Learning rate, of several methods that of each.
+  private let rateText: String
   let start = Stopwatch()
 
   init(_ flags: TrainCommand, world: World) throws {
@@ -52,10 +54,16 @@ struct TrainRun {
     }
     let options = try flags.method.options(
       textIDs: place.tokenizer.encode, labelIDs: place.labelIDs(task))
-    let entry = try MethodCatalogue.entry(named: flags.method.method)
-    tuned = try entry.make(options, place.model, flags.seed)
+    let request = try flags.methodRequest()
+    if let path = flags.initAdapter {
+      tuned = try request.adopt(
+        MethodCatalogue.read(folder: URL(fileURLWithPath: path), model: place.model), place.model)
+    } else {
+      tuned = try request.make(options, place.model, seed: flags.seed)
+    }
+    rateText = request.rateText
     var resolved = try Self.configuration(
-      flags, place: place, task: task, trainCount: split.train.count, rate: entry.defaultLearningRate)
+      flags, place: place, task: task, trainCount: split.train.count, rate: request.rate)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
     resolved.lossScaling = flags.lossScaling ?? .unscaled
     resolved.allowsChangedSettings = flags.allowChangedSettings
@@ -70,7 +78,7 @@ struct TrainRun {
     let perEpoch = (trainCount + flags.globalBatchSize - 1) / flags.globalBatchSize
     let total = flags.steps ?? flags.epochs * perEpoch
     let dropout = flags.dropout ?? Double(place.model.description.dropoutRate)
-    let learningRate = flags.learningRate ?? rate
+    let learningRate = rate
     var optimizer = OptimizerConfiguration(
       kind: .init(rawValue: flags.optimizer) ?? .adamw, weightDecay: flags.weightDecay)
     if optimizer.kind == .adafactor {
@@ -187,12 +195,13 @@ struct TrainRun {
     RunLog.notice(
       "\(description.modelType) with \(ReadableNumbers.grouped(total)) parameters; \(tuned.name) trains "
         + "\(ReadableNumbers.grouped(tuned.trainableCount)) (\(String(format: "%.3f", share)) %)")
+    if let parts = tuned.trainedParts { RunLog.notice("trained are \(parts)") }
     RunLog.notice(
       "\(split.train.count) training and \(split.validation.count) held-out examples"
         + (sampled.count < split.train.count ? "; of the first \(sampled.count): " : "; ") + "\(statistics)")
     RunLog.notice(
       "\(configuration.totalSteps) steps of \(flags.globalBatchSize) examples, \(flags.optimizer), learning rate "
-        + "\(configuration.learningRate) (\(flags.schedule)), dropout \(configuration.dropout); \(world.size) "
+        + "\(rateText) (\(flags.schedule)), dropout \(configuration.dropout); \(world.size) "
         + "rank\(world.size == 1 ? "" : "s") x \(place.workers.threadCount) "
         + "thread\(place.workers.threadCount == 1 ? "" : "s")")
   }

@@ -14,7 +14,9 @@ struct PeftDist: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, InspectCommand.self, ConformanceCommand.self,
+      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self, ConvertPromptCommand.self,
+      InspectCommand.self,
+      ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
     ])
 }
@@ -46,7 +48,7 @@ func leave(with error: any Error, arguments: [String]) -> Never {
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
-  var command = try PeftDist.parseAsRoot(ConfigurationFile.expanded(arguments))
+  var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(arguments)))
   try command.run()
 } catch {
   leave(with: error, arguments: arguments)

@@ -145,7 +145,14 @@ import Testing
     #expect(run.exitCode == 0, "\(run.errors)")
     let expectations = [
       ("model", ["type t5", "shared.weight [1128, 32]"]), ("run", ["newest usable: step 2", "method: lora"]),
-      ("run/adapter", ["peft_type: \"LORA\"", "SelfAttention.q.lora_A.weight F32 [8, 32]"]),
+      (
+        "run/adapter",
+        [
+          "peft_type: \"LORA\"", "method lora;",
+          "encoder.block.*.layer.*.SelfAttention.q.lora_A.weight [8, 32] x 2: 512",
+          "24 tensors, 6,144 parameters",
+        ]
+      ),
       ("model/model.safetensors", ["shared.weight F32 [1128, 32]"]),
       ("run/checkpoints/step-000002", ["\"step\": 2", "optimizer/exp_avg/0"]),
     ]
@@ -178,7 +185,8 @@ import Testing
   // MARK: Usage
 
   private static let commands = [
-    "train", "evaluate", "generate", "inspect", "conformance", "doctor", "bench", "diff", "verify",
+    "train", "evaluate", "generate", "merge", "convert-prompt", "inspect", "conformance", "doctor", "bench", "diff",
+    "verify",
   ]
 
   @Test func everyCommandHasHelp() throws {

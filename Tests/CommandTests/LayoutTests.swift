@@ -17,7 +17,7 @@ import Testing
   private static let manyRanks = [(4, 1), (8, 1), (3, 2)].map(Layout.init)
 
   enum Method: String, CaseIterable, CustomTestStringConvertible {
-    case prompt, lora, full
+    case prompt, lora, full, dora, tuning, adapter, both
     var testDescription: String { rawValue }
 
     var flags: [String] {
@@ -25,13 +25,29 @@ import Testing
       case .prompt: ["--method", "prompt-tuning", "--virtual-tokens", "5"]
       case .lora:
         ["--method", "lora", "--lora-dropout", "0.2", "--max-grad-norm", "0.05", "--learning-rate", "0.01"]
+      case .dora:
+        [
+          "--method", "lora", "--use-dora", "--lora-dropout", "0.1", "--target-modules", "k,v", "--lora-plus-ratio",
+          "4",
+        ]
+      case .tuning: ["--method", "p-tuning", "--virtual-tokens", "4", "--encoder-hidden-size", "12"]
+      case .adapter:
+        ["--method", "adapter", "--adapter-placement", "houlsby", "--reduction-factor", "4", "--learning-rate", "0.01"]
+      case .both:
+        [
+          "--method", "prefix-tuning+ia3", "--prefix-projection", "--encoder-hidden-size", "10", "--virtual-tokens",
+          "3",
+          "--learning-rate-of", "ia3=0.02",
+        ]
       case .full:
         ["--method", "full", "--learning-rate", "0.001", "--schedule", "cosine", "--warmup-steps", "2"]
       }
     }
   }
 
-  @Test(arguments: [(Method.prompt, layouts), (.lora, layouts), (.full, Array(layouts.suffix(2)))])
+  @Test(
+    arguments: [(Method.prompt, layouts), (.lora, layouts), (.full, Array(layouts.suffix(2)))]
+      + [Method.dora, .tuning, .adapter, .both].map { ($0, [layouts[3]]) })
   func sameBytesForAnyLayout(method: Method, layouts: [Layout]) throws {
     try compare(layouts, method.flags, evaluates: method == .lora)
   }

@@ -5,7 +5,7 @@ import Testing
 /// What a training run left behind, without what differs from one run to the next by its nature: times, the
 /// layout, and what was kept.
 struct RunResults: Equatable {
-  /// SHA-256 of the trained weights.
+  /// SHA-256 of the trained weights, of several methods those of each too.
   let weights: String
   /// Lines of `metrics.jsonl` without timing.
   let metrics: [String]
@@ -13,15 +13,20 @@ struct RunResults: Equatable {
   let summary: String
 
   init(_ output: URL) throws {
-    let names = ["adapter_model.safetensors", "model.safetensors"]
-    let files = names.map { output.appending(path: "adapter/\($0)") }
-    let file = try #require(files.first { FileManager.default.fileExists(atPath: $0.path) })
-    weights = try sha256(of: file)
+    let names = ["adapter_model.safetensors", "adapter.safetensors", "model.safetensors"]
+    let adapter = output.appending(path: "adapter")
+    let parts = AdapterFolder.parts(of: adapter)
+    let digests = try (parts.isEmpty ? [adapter] : parts).map { folder in
+      let files = names.map { folder.appending(path: $0) }
+      return try sha256(of: #require(files.first { FileManager.default.fileExists(atPath: $0.path) }))
+    }
     metrics = try Self.lines(of: output.appending(path: "metrics.jsonl")).map { line in
       Self.withoutTiming(try JSONObject(line: line))
     }
     let summary = try JSONObject(file: output.appending(path: "summary.json"))
-    #expect(try summary.string("adapter_sha256") == weights)
+    let total = try summary.string("adapter_sha256")
+    if parts.isEmpty { #expect(digests == [total]) }
+    weights = ([total] + digests).joined(separator: " ")
     self.summary = Self.withoutTiming(summary)
   }
 

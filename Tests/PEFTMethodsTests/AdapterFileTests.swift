@@ -11,7 +11,10 @@ import Testing
   private static let cases = [
     ("lora_qv_t5_v10", "t5_v10"), ("lora_regex_t5_v10", "t5_v10"), ("rslora_t5_v10", "t5_v10"),
     ("lora_rankpattern_t5_v11", "t5_v11"), ("lora_lmhead_t5_v11", "t5_v11"), ("prompt_t5_v10", "t5_v10"),
-    ("prompt_t5_v11", "t5_v11"),
+    ("prompt_t5_v11", "t5_v11"), ("dora_t5_v10", "t5_v10"), ("ia3_t5_v10", "t5_v10"), ("ia3_t5_v11", "t5_v11"),
+    ("bitfit_t5_v10", "t5_v10"), ("lora_layers_t5_v10", "t5_v10"), ("prefix_t5_v10", "t5_v10"),
+    ("prefix_t5_v11", "t5_v11"), ("prefix_proj_t5_v10", "t5_v10"), ("ptuning_lstm_t5_v10", "t5_v10"),
+    ("ptuning_mlp_t5_v11", "t5_v11"),
   ]
 
   /// Fields of newer features that PEFT writes as null, and its version: HF PEFT reads files without them.
@@ -32,7 +35,9 @@ import Testing
 
   /// `target_modules` is a set: its order means nothing. A field that is null is as good as none.
   private func comparable(_ key: String, _ value: JSON?) -> JSON {
-    guard key == "target_modules", case .array(let elements)? = value else { return value ?? .null }
+    guard ["target_modules", "feedforward_modules"].contains(key), case .array(let elements)? = value else {
+      return value ?? .null
+    }
     return .array(elements.sorted { "\($0)" < "\($1)" })
   }
 
@@ -41,7 +46,7 @@ import Testing
     let golden = try AdapterFolder.read(Golden.adapter(name))
     let (config, tensors) = try written(golden.url, Golden.model(model))
     #expect(Set(golden.config.members.keys).subtracting(config.keys).isSubset(of: Self.leftOut))
-    #expect(config.count > 10)
+    #expect(config.count > 8)
     for (key, value) in config {
       #expect(comparable(key, value) == comparable(key, golden.config.members[key]), "\(key)")
     }
@@ -66,7 +71,7 @@ import Testing
             try Data(contentsOf: source.appendingPathComponent($0))
           })
       }
-      #expect(bytes[0] == bytes[1] && bytes[0].allSatisfy { $0.count > 300 })
+      #expect(bytes[0] == bytes[1] && bytes[0].allSatisfy { $0.count > 200 })
       let before = try MethodCatalogue.read(AdapterFolder.read(Golden.adapter(name)), model: model)
       let after = try MethodCatalogue.read(AdapterFolder.read(source), model: model)
       #expect(model.logits(before).values == model.logits(after).values)
@@ -74,7 +79,10 @@ import Testing
   }
 
   /// What a fresh method writes has the fields of one that was read.
-  @Test(arguments: [("lora", "lora_qv_t5_v10"), ("prompt-tuning", "prompt_t5_v10")])
+  @Test(arguments: [
+    ("lora", "lora_qv_t5_v10"), ("prompt-tuning", "prompt_t5_v10"), ("ia3", "ia3_t5_v10"), ("bitfit", "bitfit_t5_v10"),
+    ("prefix-tuning", "prefix_t5_v10"), ("p-tuning", "ptuning_lstm_t5_v10"),
+  ])
   func aFreshMethodWritesTheSameFields(name: String, golden: String) throws {
     let model = try Golden.model()
     let method = try MethodCatalogue.entry(named: name).make(MethodOptions(), model, 42)
@@ -101,7 +109,7 @@ import Testing
 
   @Test(
     arguments: [
-      ("use_dora", true), ("layers_to_transform", [0]), ("layers_to_transform", 1),
+      ("init_lora_weights", "olora"), ("init_lora_weights", "pissa_niter_4"),
       ("layer_replication", [[0, 1], [0, 2]]), ("lora_bias", true), ("exclude_modules", ["k"]),
       ("target_parameters", ["w"]), ("trainable_token_indices", [3]), ("use_qalora", true),
       ("use_bdlora", true),

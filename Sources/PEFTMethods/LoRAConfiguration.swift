@@ -1,0 +1,192 @@
+import Checkpoints
+import Foundation
+import NN
+
+/// Which biases LoRA trains.
+public enum LoRABias: String, Sendable, CaseIterable {
+  case none
+  case loraOnly = "lora_only"
+  case all
+}
+
+/// The options of LoRA, with the keys of HF PEFT's `LoraConfig`.
+public struct LoRAConfiguration: Sendable {
+  public var factorRank: Int
+  public var alpha: Double
+  public var dropout: Double
+  public var targetModules: ModuleSelection
+  public var usesRankStabilization: Bool
+  public var bias: LoRABias
+  public var rankPattern: [String: Int]
+  public var alphaPattern: [String: Double]
+  public var modulesToSave: [String]
+  /// Weight-decomposed updates (DoRA).
+  public var usesMagnitudes: Bool
+  /// Numbers of the layers to adapt; nil for all.
+  public var layers: [Int]?
+  /// Path segments in front of a layer's number; none for any.
+  public var layersPattern: [String]
+  public var initialization: LoRAInitialization
+  /// Learning rate of B, biases and magnitudes ÷ that of A (LoRA+).
+  public var plusRatio: Double
+
+  init(_ options: MethodOptions, _ model: ModelDescription) {
+    factorRank = options.factorRank
+    alpha = options.alpha
+    dropout = options.loraDropout
+    targetModules = options.targetModules ?? .names(model.defaultLoRATargets)
+    usesRankStabilization = options.usesRankStabilization
+    bias = options.bias
+    rankPattern = options.rankPattern
+    alphaPattern = options.alphaPattern
+    modulesToSave = options.modulesToSave
+    usesMagnitudes = options.usesMagnitudes
+    layers = options.layers
+    layersPattern = options.layersPattern
+    initialization = options.loraInitialization
+    plusRatio = options.loraPlusRatio
+  }
+
+  init(_ config: JSONObject, _ model: ModelDescription) throws {
+    try config.refuse([
+      "layer_replication", "lora_bias", "exclude_modules", "target_parameters", "trainable_token_indices", "use_qalora",
+      "use_bdlora", "alora_invocation_tokens", "megatron_config",
+    ])
+    factorRank = try config.optionalInt("r") ?? 8
+    alpha = try config.optionalDouble("lora_alpha") ?? 8
+    dropout = try config.optionalDouble("lora_dropout") ?? 0
+    targetModules =
+      try config["target_modules"].map { try ModuleSelection($0, config: config) } ?? .names(model.defaultLoRATargets)
+    usesRankStabilization = try config.optionalBool("use_rslora") ?? false
+    let biasName = try config.optionalString("bias") ?? "none"
+    guard let bias = LoRABias(rawValue: biasName) else {
+      throw config.error("bias", expected: "none, lora_only or all")
+    }
+    self.bias = bias
+    rankPattern = [:]
+    for key in try config.optionalObject("rank_pattern")?.members.keys.sorted() ?? [] {
+      rankPattern[key] = try config.object("rank_pattern").int(key)
+    }
+    alphaPattern = [:]
+    for key in try config.optionalObject("alpha_pattern")?.members.keys.sorted() ?? [] {
+      alphaPattern[key] = try config.object("alpha_pattern").double(key)
+    }
+    modulesToSave = try config.optionalStrings("modules_to_save") ?? []
+    usesMagnitudes = try config.optionalBool("use_dora") ?? false
+    if case .integer(let layer)? = config["layers_to_transform"] {
+      layers = [layer]
+    } else {
+      layers = try config.optionalInts("layers_to_transform")
+      if layers?.isEmpty == true { layers = nil }
+    }
+    if case .string(let pattern)? = config["layers_pattern"] {
+      layersPattern = [pattern]
+    } else {
+      layersPattern = try config.optionalStrings("layers_pattern") ?? []
+    }
+    initialization = try LoRAInitialization(config)
+    plusRatio = 1
+  }
+
+  func validate() throws {
+    guard factorRank > 0, rankPattern.values.allSatisfy({ $0 > 0 }) else {
+      throw MethodError.badOption(option: "--lora-r", value: "\(factorRank)", expected: "a positive rank")
+    }
+    guard (0..<1).contains(dropout) else {
+      throw MethodError.badOption(option: "--lora-dropout", value: "\(dropout)", expected: "a rate from 0 to below 1")
+    }
+    guard plusRatio > 0, plusRatio.isFinite else {
+      throw MethodError.badOption(option: "--lora-plus-ratio", value: "\(plusRatio)", expected: "a positive number")
+    }
+    guard layers != nil || layersPattern.isEmpty else {
+      throw MethodError.badOption(
+        option: "--layers-pattern", value: layersPattern.joined(separator: ","),
+        expected: "--layers-to-transform with it")
+    }
+    if case .expression(let pattern) = targetModules, layers != nil {
+      throw MethodError.badOption(
+        option: "--layers-to-transform", value: "with the expression '\(pattern)'",
+        expected: "a list of names in --target-modules")
+    }
+    guard !(usesMagnitudes && initialization == .pissa) else {
+      throw MethodError.badOption(option: "--lora-init", value: "pissa", expected: "another one with --use-dora")
+    }
+  }
+
+  /// Whether the layer that `path` lies in is to be adapted; true where no layers are named.
+  func selectsLayer(_ path: String) throws -> Bool {
+    guard let layers, !isNamedInFull(path) else { return true }
+    let patterns = layersPattern.isEmpty ? [".*?\\.[^.]*"] : layersPattern.map { "(?:^|.*?\\.)\($0)" }
+    for pattern in patterns {
+      let expression = try pythonExpression("\(pattern)\\.(\\d+)\\.", option: "--layers-pattern")
+      guard let match = try? expression.prefixMatch(in: path) else { continue }
+      return match.output.last?.substring.flatMap { Int($0) }.map(layers.contains) ?? false
+    }
+    return false
+  }
+
+  private func isNamedInFull(_ path: String) -> Bool {
+    guard case .names(let names) = targetModules else { return false }
+    return names.contains(path)
+  }
+
+  /// Rank and scaling of the projection at `path`; of several matching patterns the first in sorted order counts.
+  func factors(path: String) throws -> (rank: Int, scaling: Float) {
+    func value<Value>(_ patterns: [String: Value], option: String) throws -> Value? {
+      for (pattern, value) in patterns.sorted(by: { $0.key < $1.key }) {
+        let expression = try pythonExpression("(.*\\.)?(\(pattern))", option: option)
+        if (try? expression.wholeMatch(in: path)) != nil { return value }
+      }
+      return nil
+    }
+    let rank = try value(rankPattern, option: "--lora-rank-pattern") ?? factorRank
+    let alpha = try value(alphaPattern, option: "--lora-alpha-pattern") ?? self.alpha
+    return (rank, Float(alpha / (usesRankStabilization ? Double(rank).squareRoot() : Double(rank))))
+  }
+}
+
+extension JSON {
+  /// An integral number as an integer, as Python prints one it was given as such.
+  static func number(_ value: Double) -> JSON {
+    value == value.rounded() && abs(value) < 1e15 ? .integer(Int(value)) : .double(value)
+  }
+}
+
+// MARK: adapter_config.json
+
+extension LoRAConfiguration {
+  /// - Parameter isDoubled: the adapter holds `[A; A₀]` and `[B, -B₀]` at the same scaling.
+  func json(baseModelName: String, isDoubled: Bool) -> JSON {
+    let factor = isDoubled ? (usesRankStabilization ? 2.0.squareRoot() : 2) : 1
+    return [
+      "alora_invocation_tokens": nil, "alpha_pattern": .object(alphaPattern.mapValues { .number(factor * $0) }),
+      "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName),
+      "bias": .string(bias.rawValue), "corda_config": nil, "ensure_weight_tying": false, "eva_config": nil,
+      "exclude_modules": nil, "fan_in_fan_out": false, "inference_mode": true,
+      "init_lora_weights": isDoubled ? true : initialization.json, "layer_replication": nil,
+      "layers_pattern": layersPattern.isEmpty ? nil : .array(layersPattern.map { .string($0) }),
+      "layers_to_transform": layers.map { .array($0.map { .integer($0) }) } ?? nil, "loftq_config": [:],
+      "lora_alpha": .number(factor * alpha), "lora_bias": false, "lora_dropout": .double(dropout),
+      "megatron_config": nil, "megatron_core": "megatron.core",
+      "modules_to_save": modulesToSave.isEmpty ? nil : .array(modulesToSave.map { .string($0) }),
+      "peft_type": "LORA", "qalora_group_size": 16, "r": .integer(isDoubled ? 2 * factorRank : factorRank),
+      "rank_pattern": .object(rankPattern.mapValues { .integer(isDoubled ? 2 * $0 : $0) }), "revision": nil,
+      "target_modules": targetModules.json, "target_parameters": nil, "task_type": "SEQ_2_SEQ_LM",
+      "trainable_token_indices": nil, "use_dora": .bool(usesMagnitudes), "use_qalora": false,
+      "use_rslora": .bool(usesRankStabilization),
+    ]
+  }
+
+  /// The configuration that was trained with, from that of the doubled adapter.
+  mutating func halve(_ config: JSONObject) throws {
+    guard factorRank % 2 == 0, rankPattern.values.allSatisfy({ $0 % 2 == 0 }) else {
+      throw config.error("r", expected: "an even number, as training_form.safetensors is there")
+    }
+    let factor = usesRankStabilization ? 2.0.squareRoot() : 2
+    factorRank /= 2
+    alpha /= factor
+    rankPattern = rankPattern.mapValues { $0 / 2 }
+    alphaPattern = alphaPattern.mapValues { $0 / factor }
+    initialization = .pissa
+  }
+}

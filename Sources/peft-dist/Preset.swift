@@ -1,0 +1,27 @@
+import Foundation
+
+/// `--preset NAME`: the flags of a published recipe, in front of those typed.
+enum Preset {
+  /// Lester, Al-Rfou, Constant 2021, §3 and appendix A: 100 tokens from class labels, Adafactor at a constant rate of 0.3
+  /// without parameter scaling, weight decay 1e-5, batches of 32, 30,000 steps, no clipping.
+  private static let flags: [String: [String]] = [
+    "lester": [
+      "--method=prompt-tuning", "--virtual-tokens=100", "--prompt-init=class-labels", "--optimizer=adafactor",
+      "--learning-rate=0.3", "--schedule=constant", "--weight-decay=1e-5", "--global-batch-size=32", "--steps=30000",
+      "--max-grad-norm=0",
+    ]
+  ]
+
+  static var names: [String] { flags.keys.sorted() }
+
+  /// `arguments` of `train` with the flags of its preset in front; the preset itself stays for the record.
+  static func expanded(_ arguments: [String]) -> [String] {
+    guard arguments.first == TrainCommand.configuration.commandName else { return arguments }
+    let name = arguments.enumerated().compactMap { index, argument -> String? in
+      if argument.hasPrefix("--preset=") { return String(argument.dropFirst("--preset=".count)) }
+      return argument == "--preset" && index + 1 < arguments.count ? arguments[index + 1] : nil
+    }.last
+    guard let name, let own = flags[name] else { return arguments }
+    return [arguments[0]] + own + arguments.dropFirst()
+  }
+}
