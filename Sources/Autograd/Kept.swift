@@ -16,11 +16,12 @@ final class HalfCopy {
   }
 }
 
-/// A value kept for the backward pass: as it is, or as fp16 bits where that loses nothing.
+/// A value kept for the backward pass: as it is, or in 16 bits where that loses nothing.
 struct Kept {
   private enum Form {
     case full(Tensor)
     case half(bits: Tensor, shape: [Int])
+    case bfloat16(bits: Tensor, shape: [Int])
   }
 
   private let form: Form
@@ -35,13 +36,24 @@ struct Kept {
     }
   }
 
-  /// The value; a copy of it if it was kept in fp16.
+  /// For a derivative that rounds the value to bfloat16 anyway.
+  init(bfloat16 value: Tensor, in pool: BufferPool) {
+    let bits = Tensor([(value.count + 1) / 2], in: pool)
+    bits.withBits { k_float_to_bf16(value.pointer, $0, value.count) }
+    form = .bfloat16(bits: bits, shape: value.shape)
+  }
+
+  /// The value; a copy of it if it was kept in 16 bits.
   func value(in pool: BufferPool) -> Tensor {
     switch form {
     case .full(let value): return value
     case .half(let bits, let shape):
       let value = Tensor(shape, in: pool)
       bits.withBits { k_fp16_to_float($0, value.pointer, value.count) }
+      return value
+    case .bfloat16(let bits, let shape):
+      let value = Tensor(shape, in: pool)
+      bits.withBits { k_bf16_to_float($0, value.pointer, value.count) }
       return value
     }
   }

@@ -80,6 +80,15 @@ public struct ModelDescription: Sendable {
   }
 }
 
+extension ModelDescription {
+  /// Tokens a leaf should hold unless told otherwise: the power of two from 256 to 1,024 that keeps about 128 MB for the
+  /// backward pass (some six hidden states a layer and token). Larger leaves read the decoder's weights less often.
+  public var leafTokens: Int {
+    let kept = 6 * hiddenSize * layerCount * MemoryLayout<Float>.stride
+    return [1024, 512].first { $0 * kept <= 128 << 20 } ?? 256
+  }
+}
+
 /// The examples of one leaf, as ids.
 public struct LeafBatch: Sendable {
   /// Encoder input of each example, end-of-sequence included, no padding.

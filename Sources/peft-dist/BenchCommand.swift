@@ -70,7 +70,7 @@ struct BenchTrainCommand: ParsableCommand {
       let watch = Stopwatch()
       let leaves = LeafPlanner.leaves(
         costs: members.map { $0.source.count + $0.target.count + tuned.virtualTokenCount },
-        leafTokens: leaf.leafTokens
+        leafTokens: (leaf.leafTokens ?? place.model.description.leafTokens)
       ).map { leaf in LeafBatch(leaf.map { members[$0] }) }
       let targets = members.reduce(0) { $0 + $1.target.count }
       if case .done(let sum) = try engine.compute(
@@ -93,7 +93,8 @@ struct BenchTrainCommand: ParsableCommand {
     try place.report(
       [
         "method": .string(method.method), "global_batch_size": .integer(globalBatchSize),
-        "max_source_length": .integer(maxSourceLength), "leaf_tokens": .integer(leaf.leafTokens),
+        "max_source_length": .integer(maxSourceLength),
+        "leaf_tokens": .integer((leaf.leafTokens ?? place.model.description.leafTokens)),
         "seconds_per_step": BenchPlace.rounded(median, 1e4),
         "examples_per_second": BenchPlace.rounded(Double(globalBatchSize) / median, 1e3),
         "source_tokens_per_second": BenchPlace.rounded(Double(tokens) / total, 10),

@@ -44,7 +44,8 @@ struct BenchEvaluateCommand: ParsableCommand {
     options.maxNewTokens = Self.answerLength
     let evaluation = Evaluation(
       evaluator: LeafEvaluator(model: place.model, method: FrozenBase(), weights: place.weights), world: place.world,
-      workers: place.workers, tokenizer: try place.tokenizer(), leafTokens: leaf.leafTokens, generation: options)
+      workers: place.workers, tokenizer: try place.tokenizer(),
+      leafTokens: (leaf.leafTokens ?? place.model.description.leafTokens), generation: options)
     var seconds: [Double] = []
     var loss = 0.0
     for _ in 0...repeats {
@@ -58,7 +59,8 @@ struct BenchEvaluateCommand: ParsableCommand {
     try place.report(
       [
         "examples": .integer(examples), "max_source_length": .integer(maxSourceLength),
-        "answer_tokens": .integer(Self.answerLength), "leaf_tokens": .integer(leaf.leafTokens),
+        "answer_tokens": .integer(Self.answerLength),
+        "leaf_tokens": .integer((leaf.leafTokens ?? place.model.description.leafTokens)),
         "seconds": BenchPlace.rounded(median, 1e4),
         "examples_per_second": BenchPlace.rounded(Double(examples) / median, 1e3),
         "source_tokens_per_second": BenchPlace.rounded(Double(lengths.reduce(0, +)) / median, 10),

@@ -76,7 +76,7 @@ struct EvaluateCommand: ParsableCommand {
         model: place.model, method: try place.method(adapter: path), weights: place.weights)
       let evaluation = Evaluation(
         evaluator: own, world: world, workers: place.workers, tokenizer: place.tokenizer,
-        leafTokens: leaf.leafTokens, generation: generation)
+        leafTokens: leaf.leafTokens ?? place.model.description.leafTokens, generation: generation)
       guard
         let report = try evaluation.evaluate(
           set, keepsPredictions: predictions != nil || adapter.count > 1, progressName: "leaf")

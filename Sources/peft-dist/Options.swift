@@ -57,8 +57,11 @@ struct DataFlags: ParsableArguments {
 
 /// How leaves are made and who works on them.
 struct LeafFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("Real tokens a leaf should hold; part of the numeric identity.", valueName: "tokens"))
-  var leafTokens = 512
+  @Option(
+    help: ArgumentHelp(
+      "Real tokens a leaf should hold; part of the numeric identity (default: by the model's size, 256 to 1024).",
+      valueName: "tokens"))
+  var leafTokens: Int?
   @Option(help: ArgumentHelp("Leaf workers of each rank (default: the cores it may use).", valueName: "n"))
   var threadsPerRank: Int?
   @Option(
@@ -70,7 +73,7 @@ struct LeafFlags: ParsableArguments {
   var arithmetic: Precision { Precision(rawValue: precision) ?? .fp32 }
 
   func validate() throws {
-    guard leafTokens >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
+    guard leafTokens ?? 16 >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
     guard threadsPerRank.map({ $0 >= 1 }) ?? true else {
       throw ValidationError("--threads-per-rank must be at least 1")
     }

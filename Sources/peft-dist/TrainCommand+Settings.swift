@@ -11,7 +11,7 @@ extension TrainCommand {
   /// - Parameter learningRate: nil where the optimizer finds its own.
   func settings(
     totalSteps: Int, learningRate: Double?, dropout: Double, maxTargetLength: Int, modelIdentity: String,
-    trainCount: Int
+    trainCount: Int, leafTokens: Int
   ) -> [RunConfiguration.Setting] {
     func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
     func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
@@ -22,7 +22,7 @@ extension TrainCommand {
       ("eval_every", number(evalEvery)),
     ]
     let arithmetic: [(String, JSON)] = [
-      ("leaf_tokens", .integer(leaf.leafTokens)), ("precision", .string(leaf.precision)),
+      ("leaf_tokens", .integer(leafTokens)), ("precision", .string(leaf.precision)),
       ("global_batch_size", .integer(globalBatchSize)), ("steps", .integer(totalSteps)),
       ("optimizer", .string(optimizer)), ("learning_rate", learningRate.map { .double($0) } ?? .null),
       ("learning_rate_of", text(learningRateOf)), ("init_adapter", text(initAdapter)),

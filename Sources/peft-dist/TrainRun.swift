@@ -79,6 +79,7 @@ struct TrainRun {
     let total = flags.steps ?? flags.epochs * perEpoch
     let dropout = flags.dropout ?? Double(place.model.description.dropoutRate)
     let learningRate = rate
+    let leafTokens = flags.leaf.leafTokens ?? place.model.description.leafTokens
     var optimizer = OptimizerConfiguration(
       kind: .init(rawValue: flags.optimizer) ?? .adamw, weightDecay: flags.weightDecay)
     if optimizer.kind == .adafactor {
@@ -87,7 +88,7 @@ struct TrainRun {
     }
     try optimizer.validate()
     return RunConfiguration(
-      globalBatchSize: flags.globalBatchSize, totalSteps: total, leafTokens: flags.leaf.leafTokens,
+      globalBatchSize: flags.globalBatchSize, totalSteps: total, leafTokens: leafTokens,
       optimizer: optimizer, learningRate: learningRate,
       schedule: try Schedule(named: flags.schedule, warmupSteps: flags.warmupSteps, totalSteps: total),
       maxGradNorm: flags.maxGradNorm > 0 ? flags.maxGradNorm : nil, dropout: Float(dropout), seed: flags.seed,
@@ -96,7 +97,7 @@ struct TrainRun {
       settings: flags.settings(
         totalSteps: total, learningRate: optimizer.kind == .adafactor ? flags.learningRate : learningRate,
         dropout: dropout, maxTargetLength: place.maxTargetLength(flags.data, task),
-        modelIdentity: try place.folder.identity(), trainCount: trainCount))
+        modelIdentity: try place.folder.identity(), trainCount: trainCount, leafTokens: leafTokens))
   }
 
   /// - Returns: whether a signal stopped the run.
@@ -160,7 +161,7 @@ struct TrainRun {
     Evaluation(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: world,
       workers: place.workers,
-      tokenizer: place.tokenizer, leafTokens: flags.leaf.leafTokens,
+      tokenizer: place.tokenizer, leafTokens: configuration.leafTokens,
       generation: flags.search.options(
         eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength))
   }
@@ -168,7 +169,7 @@ struct TrainRun {
   func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {
     let planner = StepPlanner(
       dataset: train, examples: split.train, globalBatchSize: flags.globalBatchSize,
-      leafTokens: flags.leaf.leafTokens, virtualTokenCount: tuned.virtualTokenCount,
+      leafTokens: configuration.leafTokens, virtualTokenCount: tuned.virtualTokenCount,
       sourceShare: FrozenLayers.remainingShare(frozen, of: place.model.description), seed: flags.seed)
     warnAboutIdleWorkers(planner)
     let engine = GradientEngine(
@@ -181,7 +182,7 @@ struct TrainRun {
 
   func measuredIdentity() throws -> NumericIdentity {
     let identity = try NumericIdentity.measure(
-      programVersion: PeftDist.version, precision: flags.leaf.arithmetic, leafTokens: flags.leaf.leafTokens)
+      programVersion: PeftDist.version, precision: flags.leaf.arithmetic, leafTokens: configuration.leafTokens)
     try identity.agree(over: world)
     return identity
   }
@@ -221,7 +222,7 @@ struct TrainRun {
   private func validationSet() throws -> EvaluationSet? {
     guard flags.evalEvery != 0 else { return nil }
     let own =
-      try flags.evalFile.map { URL(fileURLWithPath: $0) }
+      flags.evalFile.map { URL(fileURLWithPath: $0) }
       ?? flags.data.dataDir.flatMap { task.location(of: .validation, in: URL(fileURLWithPath: $0)) }
     guard let own else {
       guard !split.validation.isEmpty else { return nil }

@@ -28,6 +28,8 @@ public struct AttentionForm {
   }
 
   var width: Int { heads * headWidth }
+  /// Whether products read bfloat16 pairs, which an odd width has not.
+  var isPaired: Bool { operands == OPERAND_BF16 && headWidth.isMultiple(of: 2) }
 
   /// Query rows of one tile: the scores `[rows, keys]` stay within about 256 KB of cache. Whole blocks of 6, the rows a
   /// tile product works on at once.
@@ -76,7 +78,8 @@ extension Tape {
     kernel.forward(q: q.value, k: k.value, v: v.value, into: value, logSumExp: logSumExp)
     let output = halfResult(value, of: q, k, v, bias?.values ?? q)
     guard output.needsGradient else { return output }
-    let kept = (q: keep(q), k: keep(k), v: keep(v), output: keep(output))
+    func kept(_ x: Variable) -> Kept { form.isPaired ? Kept(bfloat16: x.value, in: pool) : keep(x) }
+    let kept = (q: kept(q), k: kept(k), v: kept(v))
     let slots = (q: q.slot, k: k.slot, v: v.slot)
     record(output) { [self] gradient in
       let (q, k, v) = (kept.q.value(in: pool), kept.k.value(in: pool), kept.v.value(in: pool))
@@ -84,8 +87,8 @@ extension Tape {
       let dk = slots.k.map { allocate($0.shape) }
       let dv = slots.v.map { allocate($0.shape) }
       kernel.backward(
-        q: q, k: k, v: v, output: kept.output.value(in: pool), logSumExp: logSumExp, gradient: gradient, dq: dq,
-        dk: dk, dv: dv, biasGradient: bias?.values.slot?.accumulator(in: pool))
+        q: q, k: k, v: v, logSumExp: logSumExp, gradient: gradient, dq: dq, dk: dk, dv: dv,
+        biasGradient: bias?.values.slot?.accumulator(in: pool))
       if let dq { slots.q?.add(dq, in: pool) }
       if let dk { slots.k?.add(dk, in: pool) }
       if let dv { slots.v?.add(dv, in: pool) }
@@ -174,8 +177,8 @@ private struct AttentionKernel {
   }
 
   func backward(
-    q: Tensor, k: Tensor, v: Tensor, output: Tensor, logSumExp: Tensor, gradient: Tensor, dq: Tensor?,
-    dk: Tensor?, dv: Tensor?, biasGradient: Tensor?
+    q: Tensor, k: Tensor, v: Tensor, logSumExp: Tensor, gradient: Tensor, dq: Tensor?, dk: Tensor?, dv: Tensor?,
+    biasGradient: Tensor?
   ) {
     let (p, dp) = (Tensor([tileRows, stride], in: pool), Tensor([tileRows, stride], in: pool))
     let dropped = form.dropout == nil ? p : Tensor([tileRows, stride], in: pool)
@@ -216,9 +219,8 @@ private struct AttentionKernel {
           products.left(upstream, stride: form.width, rows: tile.rows), valueColumns, into: dp, rows: tile.rows,
           columns: tile.keys)
         drop(tile, from: dp, to: dp)
-        k_row_dots(
-          upstream, at(output, row: tile.queryRow, head: tile.head), delta.pointer, tile.rows, form.headWidth,
-          form.width, form.width)
+        // The tile holds whole rows, so that the result itself need not be kept: sum of dO * O = sum of P * dP.
+        k_row_dots(p.pointer, dp.pointer, delta.pointer, tile.rows, tile.keys, stride, stride)
         k_softmax_backward(p.pointer, dp.pointer, delta.pointer, tile.rows, tile.keys, stride)
         if let biasGradient, let bias {
           k_bias_gradient(

@@ -27,7 +27,7 @@ struct TileProducts {
 
   /// - Parameter keys: distance between the rows of a tile of scores, a multiple of 16.
   init(form: AttentionForm, rows: Int, keys: Int, pool: BufferPool) {
-    kind = form.headWidth.isMultiple(of: 2) ? form.operands : OPERAND_FP32
+    kind = form.isPaired ? OPERAND_BF16 : OPERAND_FP32
     headWidth = form.headWidth
     width = form.width
     stride = keys
