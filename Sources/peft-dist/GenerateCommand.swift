@@ -33,7 +33,8 @@ struct GenerateCommand: ParsableCommand {
   @OptionGroup(title: "Search") var search: SearchFlags
   @Option(help: ArgumentHelp("Leaf workers (default: the cores of this process).", valueName: "n"))
   var threadsPerRank: Int?
-  @Option(help: ArgumentHelp(
+  @Option(
+    help: ArgumentHelp(
       "fp32; bf16: frozen projections in bfloat16; fp16: weights and activations in half precision.", valueName: "name")
   )
   var precision = Precision.fp32.rawValue
@@ -69,7 +70,8 @@ struct GenerateCommand: ParsableCommand {
   @MainActor
   private func generate() throws -> LeafDispatch.Ending {
     let place = try Workplace(
-      model: model.model, threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32, cache: DataFlags.cacheFolder(nil), world: nil)
+      model: model.model, threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32,
+      cache: DataFlags.cacheFolder(nil), world: nil)
     let evaluator = LeafEvaluator(
       model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
     let sites = evaluator.sites(pool: BufferPool())
