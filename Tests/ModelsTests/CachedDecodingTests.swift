@@ -47,8 +47,9 @@ import Testing
 
   /// Rows that fork, change places and leave, with answers of many tokens (keys and values projected beforehand) and of few
   /// (absorbed): each row's logits are those of the whole pass over its own tokens.
-  @Test(arguments: ["t5_v10", "t5_v11"], ["none", "lora"], [6, 40])
-  func rowsForkAndLeave(name: String, kind: String, capacity: Int) throws {
+  @Test(arguments: ["t5_v10", "t5_v11"], [("none", 6), ("none", 40), ("lora", 40), ("prefix-tuning", 6)])
+  func rowsForkAndLeave(name: String, setting: (kind: String, capacity: Int)) throws {
+    let (kind, capacity) = setting
     let model = try Golden.model(name)
     let method = try Golden.method(kind, model)
     let leaf = Self.leaf

@@ -23,7 +23,8 @@ import Testing
         for index in y.indices {
           let old = Double(before[index])
           let wanted = index % ldy < n ? Double(alpha) * expected[index] + Double(beta) * old : old
-          #expect(abs(Double(y[index]) - wanted) <= 2e-6 * Double(k), "n \(n) k \(k) at \(index)")
+          let difference = abs(Double(y[index]) - wanted)
+          #expect(difference <= 2e-6 * Double(k), "n \(n) k \(k) at \(index)")
         }
       }
     }
@@ -36,7 +37,9 @@ import Testing
     try kernels.table().pack_panels(w, k, &panels, n, k)
     for row in 0..<64 {
       for column in 0..<k {
-        #expect(panels[(row / 32 * k + column) * 32 + row % 32] == (row < n ? w[row * k + column] : 0))
+        let place = (row / 32 * k + column) * 32 + row % 32
+        let expected = row < n ? w[row * k + column] : 0
+        #expect(panels[place] == expected)
       }
     }
   }
