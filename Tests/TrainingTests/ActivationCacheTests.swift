@@ -79,7 +79,8 @@ import Testing
   @Test func everyStateIsComputedOnceWhoeverWantsIt() throws {
     let plan = ActivationCachePlan(examples: (0..<500).map { ($0, 2) }, width: 8, precision: .fp32)
     try pair(plan) { caches in
-      let (computed, wrong) = (Atomic<Int>(0), Atomic<Int>(0))
+      let computed = Atomic<Int>(0)
+      let wrong = Atomic<Int>(0)
       DispatchQueue.concurrentPerform(iterations: 8) { thread in
         for step in 0..<1000 {
           let example = (step * 7 + thread * 61) % 500
