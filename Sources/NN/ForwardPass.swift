@@ -50,7 +50,7 @@ public final class ForwardPass {
     self.tape = tape
     self.seams = seams
     self.substitutes = substitutes
-    self.dropout = dropout.flatMap { $0.rate > 0 ? $0 : nil }
+    self.dropout = dropout
   }
 
   /// The same passage without panels: for what is computed once, such as the encoder and the loss of given labels.
@@ -75,6 +75,8 @@ public final class ForwardPass {
   public func isSubstituted(_ parameter: Parameter) -> Bool { substitutes[ObjectIdentifier(parameter)] != nil }
 
   /// The mask of the next dropout site over packed rows; nil if dropout is off.
+  ///
+  /// - Parameter rate: a method's own; nil for the model's.
   public func dropoutMask(_ layout: PackedLayout, rate: Float? = nil) -> DropoutMask? {
     guard let site = nextDropoutSite(rate: rate) else { return nil }
     return DropoutMask(rate: site.rate, generator: site.generator, layout: layout)
@@ -84,8 +86,8 @@ public final class ForwardPass {
   public func attentionDropout() -> (rate: Float, generator: CounterGenerator)? { nextDropoutSite(rate: nil) }
 
   private func nextDropoutSite(rate: Float?) -> (rate: Float, generator: CounterGenerator)? {
-    guard let dropout else { return nil }
+    guard let dropout, case let rate = rate ?? dropout.rate, rate > 0 else { return nil }
     nextSite += 1
-    return (rate ?? dropout.rate, dropout.generator(site: nextSite))
+    return (rate, dropout.generator(site: nextSite))
   }
 }

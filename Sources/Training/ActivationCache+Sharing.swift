@@ -26,10 +26,10 @@ public enum ActivationCacheLimit: Sendable, Equatable {
     }
   }
 
-  /// In bytes; nil if it is off.
-  func byteCount(folder: URL) -> Int? {
+  /// In bytes.
+  func byteCount(folder: URL) -> Int {
     switch self {
-    case .off: nil
+    case .off: 0
     case .bytes(let count): count
     case .automatic: min(FreeRoom.memory(), FreeRoom.disk(folder)) / 2
     }
@@ -37,67 +37,88 @@ public enum ActivationCacheLimit: Sendable, Equatable {
 }
 
 extension ActivationCache {
-  /// A cache on every node, each as large as its limit allows there; nil on nodes that have none.
+  /// What the run would have.
+  public struct Request {
+    /// Index in the data set and number of rows of each example that is seen again, in data-set order.
+    public var examples: [(index: Int, rows: Int)]
+    public var limit: ActivationCacheLimit
+    /// Most examples and rows of a step, for those that are not kept; 0 where nobody could help with them.
+    public var stepExamples = 0
+    public var stepRows = 0
+    /// Values of a row.
+    public var width: Int
+    public var precision: StatePrecision
+    public var folder: URL
+
+    public init(
+      examples: [(index: Int, rows: Int)], limit: ActivationCacheLimit, width: Int, precision: StatePrecision, folder: URL
+    ) {
+      self.examples = examples
+      self.limit = limit
+      self.width = width
+      self.precision = precision
+      self.folder = folder
+    }
+
+    /// With at most `limit` bytes of kept states.
+    func plan(limit: Int) -> ActivationCachePlan {
+      ActivationCachePlan(
+        examples: examples, width: width, precision: precision, limit: limit,
+        step: .init(examples: stepExamples, rows: stepRows))
+    }
+  }
+
+  /// Room on every node, as much as there may be; nil on nodes that have none.
   ///
   /// The first rank of a node makes the file and all of its ranks map it; then it loses its name, so that it is gone with
   /// the job, however that ends.
   ///
-  /// - Parameter examples: index in the data set and number of rows of each, in data-set order.
   /// - Throws: `ActivationCacheError` where the room asked for cannot be had; with the automatic limit that is a warning.
   @MainActor
-  public static func onEachNode(
-    examples: [(index: Int, rows: Int)], width: Int, precision: StatePrecision, limit: ActivationCacheLimit,
-    folder: URL, world: World?
-  ) throws -> ActivationCache? {
+  public static func onEachNode(_ request: Request, world: World?) throws -> ActivationCache? {
     PhaseBoard.enter("making room for the activation cache")
     var offer = Offer()
-    if world?.localRank ?? 0 == 0 {
-      try PhaseBoard.waiting {
-        offer = try Offer(examples, width: width, precision: precision, limit: limit, folder: folder)
-      }
-    }
+    if world?.localRank ?? 0 == 0 { try PhaseBoard.waiting { offer = try Offer(request) } }
     let leaders = try world?.nodeLeaders() ?? [0]
     let rank = world?.rank ?? 0
     if let world { offer = Offer(text: try world.gatherAtAll(offer.text)[leaders[rank]]) }
-    defer { if rank == leaders[rank], offer.byteCount > 0 { unlink(offer.path) } }
-    guard offer.byteCount > 0 else {
-      try world?.barrier()
-      return nil
+    defer { if rank == leaders[rank], !offer.path.isEmpty { unlink(offer.path) } }
+    var cache: ActivationCache?
+    if !offer.path.isEmpty {
+      let plan = request.plan(limit: offer.keptByteCount)
+      cache = ActivationCache(
+        plan, memory: try SharedMemory(URL(fileURLWithPath: offer.path), byteCount: plan.byteCount),
+        isOnNode: leaders.map { $0 == leaders[rank] })
     }
-    let plan = ActivationCachePlan(examples: examples, width: width, precision: precision, limit: offer.byteCount)
-    let memory = try SharedMemory(URL(fileURLWithPath: offer.path), byteCount: plan.byteCount)
     try world?.barrier()
-    return ActivationCache(plan, memory: memory, isOnNode: leaders.map { $0 == leaders[rank] })
+    return cache
   }
 
   /// What the first rank of a node tells the others.
   private struct Offer {
-    /// 0 for no cache.
-    var byteCount = 0
+    var keptByteCount = 0
+    /// Of the file; empty for no room at all.
     var path = ""
 
     init() {}
 
-    init(
-      _ examples: [(index: Int, rows: Int)], width: Int, precision: StatePrecision, limit: ActivationCacheLimit,
-      folder: URL
-    ) throws {
-      guard let most = limit.byteCount(folder: folder) else { return }
-      let plan = ActivationCachePlan(examples: examples, width: width, precision: precision, limit: most)
-      guard plan.exampleCount > 0 else { return }
+    init(_ request: Request) throws {
+      let plan = request.plan(limit: request.limit.byteCount(folder: request.folder))
+      guard plan.byteCount > 0 else { return }
       do {
-        path = try SharedMemory.makeFile(in: folder, byteCount: plan.byteCount).path
-        byteCount = plan.byteCount
-      } catch let error as ActivationCacheError where limit == .automatic {
+        path = try SharedMemory.makeFile(in: request.folder, byteCount: plan.byteCount).path
+        keptByteCount = plan.keptByteCount
+      } catch let error as ActivationCacheError {
+        if case .bytes = request.limit { throw error }
         RunLog.warning("\(error); going on without it")
       }
     }
 
-    var text: String { "\(byteCount) \(path)" }
+    var text: String { "\(keptByteCount) \(path)" }
 
     init(text: String) {
       let parts = text.split(separator: " ", maxSplits: 1)
-      byteCount = parts.first.flatMap { Int($0) } ?? 0
+      keptByteCount = parts.first.flatMap { Int($0) } ?? 0
       path = parts.count > 1 ? String(parts[1]) : ""
     }
   }

@@ -2,13 +2,15 @@ import Foundation
 import Synchronization
 import TensorCore
 
-/// The states of frozen layers of many examples, in memory that all ranks of a node share.
+/// The states of frozen layers, in memory that all ranks of a node share: of many examples for the whole run, and of the
+/// others in a batch for one step.
 ///
-/// Each example of the plan has a slot and a flag. Whoever wants an example first claims it, computes it and marks it
-/// ready; others wait for that, or read. Ready states are never written again.
+/// An example has a slot and a flag. Whoever wants it first claims it, computes it and marks it ready; others wait for that,
+/// or read. States kept for the run are never written again; those of a step are overwritten in the next one, when no rank
+/// works on that step's leaves any more.
 ///
 /// Safety of `@unchecked Sendable`: a slot is written by the one that claimed its flag, and read by others only after the
-/// flag says ready (release and acquire).
+/// flag says ready (release and acquire). The slots of a step are laid out while no worker runs.
 public final class ActivationCache: @unchecked Sendable {
   let plan: ActivationCachePlan
   /// By rank of the job: whether it shares this memory.
@@ -17,11 +19,10 @@ public final class ActivationCache: @unchecked Sendable {
   private let reads = Atomic<Int>(0)
   private let computations = Atomic<Int>(0)
 
-  private enum Flag {
-    static let empty: UInt32 = 0
-    static let claimed: UInt32 = 1
-    static let ready: UInt32 = 2
-  }
+  /// Counts the steps, on all ranks alike; states kept for the run are those of round 0.
+  private var round: UInt32 = 0
+  /// Slots of the present step, for examples that have none of their own.
+  private var passing: [Int: ActivationCachePlan.Slot] = [:]
 
   /// - Parameter memory: of `plan.byteCount` bytes, zero where nobody has used it yet.
   init(_ plan: ActivationCachePlan, memory: SharedMemory, isOnNode: [Bool]) {
@@ -31,29 +32,40 @@ public final class ActivationCache: @unchecked Sendable {
     self.isOnNode = isOnNode
   }
 
-  public var byteCount: Int { plan.byteCount }
-  /// Examples that have a slot.
+  /// Room of the states that are kept for the run.
+  public var byteCount: Int { plan.keptByteCount }
+  /// Examples whose states are kept for the run.
   public var exampleCount: Int { plan.exampleCount }
   /// Uses of kept states on this rank so far that nothing had to be computed for.
   public var hitCount: Int { reads.load(ordering: .relaxed) - computations.load(ordering: .relaxed) }
   /// Examples this rank computed the states of.
   public var missCount: Int { computations.load(ordering: .relaxed) }
 
+  /// Lays out the slots of a step. Every rank of the node must call it with the same batch, once a step.
+  func beginStep(_ batch: [(example: Int, rows: Int)]) {
+    round += 1
+    passing = plan.passingSlots(batch, round: round)
+  }
+
+  private func slot(of example: Int) -> ActivationCachePlan.Slot? { plan.slot(of: example) ?? passing[example] }
+
   /// Whether `example` has a slot that nobody has filled or begun to fill.
   func lacks(_ example: Int) -> Bool {
-    plan.slot(of: example).map { flag($0.number).pointee.load(ordering: .relaxed) == Flag.empty } ?? false
+    slot(of: example).map { flag($0.number).pointee.load(ordering: .relaxed) < $0.claimed } ?? false
   }
 
   /// Puts the states of `example` into its slot, unless they are there or somebody is at it.
   func fill(_ example: Int, compute: () -> Tensor) {
-    guard let slot = plan.slot(of: example) else { return }
+    guard let slot = slot(of: example) else { return }
     let flag = flag(slot.number)
-    let claim = flag.pointee.compareExchange(expected: Flag.empty, desired: Flag.claimed, ordering: .acquiring)
-    guard claim.exchanged else { return }
+    let found = flag.pointee.load(ordering: .relaxed)
+    guard found < slot.claimed,
+      flag.pointee.compareExchange(expected: found, desired: slot.claimed, ordering: .acquiring).exchanged
+    else { return }
     let states = compute()
     precondition(states.count == slot.valueCount, "\(states.shape) states for a slot of \(slot.valueCount)")
     plan.precision.write(states, to: memory.base + slot.offset)
-    flag.pointee.store(Flag.ready, ordering: .releasing)
+    flag.pointee.store(slot.ready, ordering: .releasing)
     computations.wrappingAdd(1, ordering: .relaxed)
   }
 
@@ -61,7 +73,7 @@ public final class ActivationCache: @unchecked Sendable {
   ///
   /// - Returns: false if it has no slot.
   func read(_ example: Int, into states: Tensor, compute: () -> Tensor) -> Bool {
-    guard let slot = plan.slot(of: example) else {
+    guard let slot = slot(of: example) else {
       reads.wrappingAdd(1, ordering: .relaxed)
       computations.wrappingAdd(1, ordering: .relaxed)
       return false
@@ -69,7 +81,7 @@ public final class ActivationCache: @unchecked Sendable {
     precondition(states.count == slot.valueCount, "states \(states.shape) of a slot of \(slot.valueCount)")
     fill(example, compute: compute)
     let flag = flag(slot.number)
-    while flag.pointee.load(ordering: .acquiring) != Flag.ready { usleep(50) }
+    while flag.pointee.load(ordering: .acquiring) != slot.ready { usleep(50) }
     plan.precision.read(memory.base + slot.offset, into: states)
     reads.wrappingAdd(1, ordering: .relaxed)
     return true
@@ -77,61 +89,5 @@ public final class ActivationCache: @unchecked Sendable {
 
   private func flag(_ number: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
     memory.base.assumingMemoryBound(to: Atomic<UInt32>.self) + number
-  }
-}
-
-/// Where the states of which examples lie: flags first, then the states in data-set order, as many as fit.
-struct ActivationCachePlan: Sendable {
-  /// Of a slot.
-  struct Slot {
-    let number: Int
-    /// In bytes from the start of the memory.
-    let offset: Int
-    let valueCount: Int
-  }
-
-  let precision: StatePrecision
-  let width: Int
-  let exampleCount: Int
-  let byteCount: Int
-  /// By index in the data set: number of the slot, -1 for none.
-  private let numbers: [Int32]
-  /// By slot: first row; one more at the end.
-  private let starts: [Int]
-
-  private static let page = 4096
-
-  /// - Parameters:
-  ///   - examples: index in the data set and number of rows of each, in data-set order.
-  ///   - width: values of a row.
-  ///   - limit: most bytes.
-  init(examples: [(index: Int, rows: Int)], width: Int, precision: StatePrecision, limit: Int = .max) {
-    self.precision = precision
-    self.width = width
-    let rowBytes = width * precision.bytesPerValue
-    func bytes(_ count: Int, _ rows: Int) -> Int { Self.flagBytes(count) + rows * rowBytes }
-    var starts = [0]
-    var numbers = [Int32](repeating: -1, count: (examples.map(\.index).max() ?? -1) + 1)
-    for (index, rows) in examples {
-      let number = starts.count - 1
-      guard bytes(number + 1, starts[number] + rows) <= limit else { break }
-      numbers[index] = Int32(number)
-      starts.append(starts[number] + rows)
-    }
-    self.starts = starts
-    self.numbers = numbers
-    exampleCount = starts.count - 1
-    byteCount = exampleCount == 0 ? 0 : bytes(exampleCount, starts[exampleCount])
-  }
-
-  private static func flagBytes(_ count: Int) -> Int { (4 * count + page - 1) / page * page }
-
-  func slot(of example: Int) -> Slot? {
-    guard numbers.indices.contains(example), numbers[example] >= 0 else { return nil }
-    let number = Int(numbers[example])
-    let (start, end) = (starts[number], starts[number + 1])
-    return Slot(
-      number: number, offset: Self.flagBytes(exampleCount) + start * width * precision.bytesPerValue,
-      valueCount: (end - start) * width)
   }
 }

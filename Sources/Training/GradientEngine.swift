@@ -125,12 +125,14 @@ extension GradientEngine {
   /// From now on the states of frozen layers are kept.
   public func use(_ cache: ActivationCache) { evaluator.frozen?.cache = cache }
 
-  /// Computes what the cache of this node lacks for the leaves its ranks will get, with all workers of the node: a leaf
-  /// may hold many examples, and there may be fewer leaves than workers.
+  /// Computes what the cache of this node lacks for the leaves its ranks will get, with all workers of the node: leaves are
+  /// made for what is left to do once all is kept, so there may be few of them, each of many examples.
   ///
   /// - Parameter leaves: in the order in which they are handed out.
   private func fillCache(for leaves: [LeafBatch], sites: [Tensor], onPoll: () throws -> Void) throws {
-    guard let cache = evaluator.frozen?.cache, !StopRequest.isPending else { return }
+    guard let cache = evaluator.frozen?.cache else { return }
+    cache.beginStep(leaves.flatMap { leaf in zip(leaf.examples, leaf.sources).map { (Int($0), $1.count) } })
+    guard !StopRequest.isPending else { return }
     let own =
       cache.isOnNode.contains(false)
       ? zip(leaves, try dispatch.firstHands(leafCount: leaves.count)).filter { cache.isOnNode[$1] }.map { $0.0 }

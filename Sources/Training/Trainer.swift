@@ -64,10 +64,10 @@ public final class Trainer {
   /// From now on what frozen layers give is kept.
   public func use(_ cache: ActivationCache) { engine.use(cache) }
 
-  /// What the cache has been of use for so far, over all ranks; nil without one on this node. Every rank must
+  /// What the cache has been of use for so far, over all ranks; nil if this node keeps nothing. Every rank must
   /// ask.
   public func cacheUse() throws -> (bytes: Int, examples: Int, hits: Int, misses: Int)? {
-    let cache = engine.evaluator.frozen?.cache
+    let cache = engine.evaluator.frozen?.cache.flatMap { $0.exampleCount > 0 ? $0 : nil }
     var counts = [cache?.hitCount ?? 0, cache?.missCount ?? 0].map { Int64($0) }
     try world?.reduce(&counts, .sum)
     return cache.map { ($0.byteCount, $0.exampleCount, Int(counts[0]), Int(counts[1])) }

@@ -52,29 +52,38 @@ extension TrainRun {
     return nil
   }
 
-  /// Gives the trainer a cache for its frozen layers, where an example is seen more than once.
-  func startCache(_ trainer: Trainer) throws {
-    guard let frozen, let limit = flags.cache.limit, limit != .off else { return }
+  /// Gives the trainer room for what its frozen layers give: for the whole run where examples are seen again, and for the
+  /// others of a step, so that all workers of a node share that work.
+  func startCache(_ trainer: Trainer, keeps: Bool = true) throws {
+    guard let frozen, let limit = flags.cache.limit else { return }
+    let description = place.model.description
     let stepsPerEpoch = (split.train.count + flags.globalBatchSize - 1) / flags.globalBatchSize
-    guard configuration.totalSteps - trainer.step > stepsPerEpoch else {
-      if limit != .automatic { RunLog.notice("no activation cache: no example is seen twice in the steps ahead") }
-      return
+    let isSeenAgain = configuration.totalSteps - trainer.step > stepsPerEpoch
+    if case .bytes = limit, !isSeenAgain {
+      RunLog.notice("no activation cache: no example is seen twice in the steps ahead")
     }
-    let lengths = train.lengths(of: split.train).map(\.source)
+    let kept = keeps && isSeenAgain && limit != .off ? split.train : []
     let folder =
       flags.cache.activationCacheDir.map { URL(fileURLWithPath: $0) }
       ?? flags.data.cacheFolder.appendingPathComponent("activations")
-    let cache = try ActivationCache.onEachNode(
-      examples: zip(split.train, lengths).map { (index: $0, rows: $1) }, width: place.model.description.hiddenSize,
-      precision: frozen.precision, limit: limit, folder: folder, world: world)
+    var request = ActivationCache.Request(
+      examples: zip(kept, train.lengths(of: kept)).map { (index: $0, rows: $1.source) },
+      limit: kept.isEmpty ? .off : limit, width: description.hiddenSize, precision: frozen.precision, folder: folder)
+    if world.localSize * place.workers.threadCount > 1 {
+      request.stepExamples = flags.globalBatchSize
+      request.stepRows = flags.globalBatchSize * flags.data.maxSourceLength
+    }
+    let cache = try ActivationCache.onEachNode(request, world: world)
     if let cache { trainer.use(cache) }
-    let layers = min(frozen.depth, place.model.description.layerCount)
+    guard !kept.isEmpty else { return }
+    let layers = "\(min(frozen.depth, description.layerCount)) of \(description.layerCount) first layers are frozen; "
+    guard let cache, cache.exampleCount > 0 else {
+      RunLog.notice(layers + "there is no room to keep what they give for an example")
+      return
+    }
     RunLog.notice(
-      "\(layers) of \(place.model.description.layerCount) first layers are frozen; "
-        + (cache.map {
-          "what they give for \(ReadableNumbers.grouped($0.exampleCount)) of "
-            + "\(ReadableNumbers.grouped(split.train.count)) examples is computed once and kept "
-            + "(\(ReadableNumbers.bytes($0.byteCount)) in \(folder.path))"
-        } ?? "there is no room to keep what they give for an example"))
+      layers + "what they give for \(ReadableNumbers.grouped(cache.exampleCount)) of "
+        + "\(ReadableNumbers.grouped(split.train.count)) examples is computed once and kept "
+        + "(\(ReadableNumbers.bytes(cache.byteCount)) in \(folder.path))")
   }
 }

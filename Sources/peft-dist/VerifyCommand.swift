@@ -49,7 +49,9 @@ struct VerifyCommand: ParsableCommand {
     let run = try TrainRun(TrainCommand.parse(arguments), world: world)
     let identity = try run.measuredIdentity()
     let store = world.isFirst ? try RunFolder(url, resume: true) : nil
-    let result = try run.makeTrainer(identity: identity, folder: store).verify(window ?? 1...1, against: log)
+    let trainer = try run.makeTrainer(identity: identity, folder: store)
+    try run.startCache(trainer, keeps: false)
+    let result = try trainer.verify(window ?? 1...1, against: log)
     guard world.isFirst else { return isAgreement(result) }
     switch result {
     case .agrees(let steps):
