@@ -50,6 +50,13 @@ public final class BufferPool: Sendable {
   /// Bytes this pool has handed out at most.
   public var byteCount: Int { state.withLock { $0.bytes } }
 
+  /// Bytes of the buffers that some tensor holds now.
+  var heldByteCount: Int {
+    state.withLock { state in
+      state.bytes - state.free.reduce(0) { $0 + $1.key * $1.value.count } * MemoryLayout<Float>.stride
+    }
+  }
+
   /// Size classes are an eighth of a power of two apart, so that leaves of similar length share buffers.
   static func sizeClass(_ count: Int) -> Int {
     let least = max(count, 64)

@@ -51,7 +51,8 @@ extension ActivationCache {
     public var folder: URL
 
     public init(
-      examples: [(index: Int, rows: Int)], limit: ActivationCacheLimit, width: Int, precision: StatePrecision, folder: URL
+      examples: [(index: Int, rows: Int)], limit: ActivationCacheLimit, width: Int, precision: StatePrecision,
+      folder: URL
     ) {
       self.examples = examples
       self.limit = limit

@@ -14,7 +14,10 @@ import Training
   ]
   private static let steps = 24
 
-  @Test(arguments: [decoder, topBlock, decoder + ["--activation-cache-precision", "bf16"]])
+  @Test(arguments: [
+    decoder, topBlock, decoder + ["--activation-cache-precision", "bf16"], topBlock + ["--precision", "bf16"],
+    decoder + ["--precision", "fp16"],
+  ])
   func sameBytesWithAndWithout(method: [String]) throws {
     let tiny = try TinyRun()
     let plain = try train(tiny, "plain", method + ["--activation-cache", "off"])
@@ -112,6 +115,15 @@ import Training
     run.expectOneError(containing: ["of the activation cache", "--activation-cache-dir"])
     let other = try tiny.run(tiny.training(to: "other", Self.flags + Self.decoder + place))
     #expect(other.exitCode == 0 && other.errors.contains("going on without it"), "\(other.errors)")
+  }
+
+  /// A method's own dropout lies above what is frozen, and works without the model's.
+  @Test func dropoutOfTheMethodAlone() throws {
+    let tiny = try TinyRun()
+    let method = Self.decoder + ["--lora-dropout", "0.3"]
+    let plain = try train(tiny, "plain", method + ["--activation-cache", "off"])
+    #expect(try train(tiny, "kept", method, ranks: 2) == plain)
+    #expect(try train(tiny, "without", Self.decoder).weights != plain.weights)
   }
 
   // MARK: -

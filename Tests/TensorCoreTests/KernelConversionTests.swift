@@ -42,6 +42,19 @@ import Testing
     #expect(y == [0x3f80, 0x3f82, 0xff80, 0x7f80, 0x7fc0, 0])
   }
 
+  /// To fp16 and back, in place as well.
+  @Test(arguments: KernelSet.available, kernelSizes) func rounding(kernels: KernelSet, count: Int) throws {
+    let table = try kernels.table()
+    let special: [Float] = [65519.996, 65520, -70000, 1 + 0x1p-11, 0x1p-25, 0x1.8p-24, .infinity]
+    var x = Array((special + sample(count, scale: 100)).prefix(count))
+    let expected = x.map { reference_fp16_to_float(reference_float_to_fp16($0)).bitPattern }
+    var y = [Float](repeating: 7, count: count)
+    table.round_fp16(x, &y, count)
+    #expect(y.map(\.bitPattern) == expected)
+    x.withUnsafeMutableBufferPointer { table.round_fp16($0.baseAddress, $0.baseAddress, count) }
+    #expect(x.map(\.bitPattern) == expected)
+  }
+
   /// Each half, the middles to its neighbours, and the floats beside the middles.
   @Test(arguments: KernelSet.available) func narrowsEveryBoundary(kernels: KernelSet) throws {
     let table = try kernels.table()

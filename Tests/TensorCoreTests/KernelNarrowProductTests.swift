@@ -50,4 +50,22 @@ import Testing
       }
     }
   }
+
+  /// With a matrix in fp16: the bits of the product with the widened one.
+  @Test(arguments: KernelSet.available, rowCounts) func halfMatrix(kernels: KernelSet, m: Int) throws {
+    let table = try kernels.table()
+    for (n, k) in [(1, 1), (2, 15), (5, 63), (33, 130), (1_030, 520)] {
+      let halves = sample(n * k, stream: 2).map { reference_float_to_fp16($0) }
+      let w = halves.map { reference_fp16_to_float($0) }
+      let x = sample(m * max(n, k))
+      var (wide, half) = ([Float](repeating: 1, count: m * n), [Float](repeating: 2, count: m * n))
+      table.narrow_transposed(x, k, w, k, &wide, n, m, n, k, 1, 0)
+      table.narrow_transposed_fp16(x, k, halves, k, &half, n, m, n, k)
+      #expect(half == wide, "transposed, n \(n) k \(k)")
+      (wide, half) = ([Float](repeating: 1, count: m * k), [Float](repeating: 2, count: m * k))
+      table.narrow_plain(x, n, w, k, &wide, k, m, k, n, 1, 0)
+      table.narrow_plain_fp16(x, n, halves, k, &half, k, m, k, n)
+      #expect(half == wide, "plain, n \(n) k \(k)")
+    }
+  }
 }

@@ -47,6 +47,21 @@ import Testing
     }
   }
 
+  /// Members of a batch that are not kept follow the kept states, as long as there is room.
+  @Test func membersOfAStepHaveRoomBehindTheKept() throws {
+    let examples = (0..<6).map { (index: $0, rows: 2) }
+    let plan = ActivationCachePlan(
+      examples: examples, width: 8, precision: .fp32, limit: 4096 + 2 * 64, step: .init(examples: 3, rows: 6))
+    #expect(plan.exampleCount == 2 && plan.keptByteCount == 4096 + 128 && plan.byteCount == 4096 + 128 + 6 * 32)
+    let slots = plan.passingSlots([(5, 2), (0, 2), (4, 3), (3, 2), (9, 1), (2, 1)], round: 7)
+    #expect(slots.keys.sorted() == [4, 5, 9])
+    for (example, number, row, rows) in [(5, 2, 4, 2), (4, 3, 6, 3), (9, 4, 9, 1)] {
+      let slot = try #require(slots[example])
+      #expect(slot == .init(number: number, offset: 4096 + row * 32, valueCount: rows * 8, round: 7), "\(example)")
+      #expect(slot.claimed == 15 && slot.ready == 16)
+    }
+  }
+
   @Test(
     arguments: [
       ("off", .off), ("auto", .automatic), ("4GB", .bytes(4_000_000_000)), ("1.5MiB", .bytes(1_572_864)),
@@ -121,6 +136,28 @@ import Testing
     }
   }
 
+  @Test func aStepOverwritesTheLast() throws {
+    let plan = ActivationCachePlan(
+      examples: [(index: 0, rows: 2)], width: 8, precision: .fp32, step: .init(examples: 2, rows: 4))
+    try pair(plan) { caches in
+      let own = Tensor(zeros: [2, 8])
+      for step in 0..<5 {
+        let batch = [(step + 1, 2), (0, 2), (step + 2, 2), (step + 3, 2)]
+        for cache in caches { cache.beginStep(batch) }
+        #expect(caches[0].lacks(0) == (step == 0) && caches[1].lacks(step + 1) && !caches[0].lacks(step + 3))
+        for (turn, (example, _)) in batch.dropLast().enumerated() {
+          caches[turn % 2].fill(example) { Self.states(example) }
+          for cache in caches {
+            let isKept = cache.read(example, into: own) { Self.states(999) }
+            #expect(isKept && own.values == Self.states(example).values)
+          }
+        }
+        let isKept = caches[0].read(step + 3, into: own) { Self.states(999) }
+        #expect(!isKept)
+      }
+    }
+  }
+
   @Test func tooLittleRoomIsAnErrorThatLeavesNothing() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "peft-dist-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
@@ -138,7 +175,8 @@ import Testing
     defer { try? FileManager.default.removeItem(at: folder) }
     func make(_ limit: ActivationCacheLimit) throws -> ActivationCache? {
       try ActivationCache.onEachNode(
-        examples: (0..<9).map { ($0, 100) }, width: 16, precision: .fp32, limit: limit, folder: folder, world: nil)
+        .init(
+          examples: (0..<9).map { ($0, 100) }, limit: limit, width: 16, precision: .fp32, folder: folder), world: nil)
     }
     let cache = try #require(try make(.automatic))
     #expect(cache.exampleCount == 9 && cache.byteCount == 4096 + 900 * 64)
@@ -176,11 +214,15 @@ import Testing
     }
     let plain = results(nil)
     let examples = sources.enumerated().map { (index: $0, rows: $1.count) }
-    for limit in [Int.max, 4096 + 40 * 64 * precision.bytesPerValue] {
-      let plan = ActivationCachePlan(examples: examples, width: 64, precision: precision, limit: limit)
+    for (limit, room) in [(Int.max, 0), (4096 + 40 * 64 * precision.bytesPerValue, 0), (4096 + 10240, 3)] {
+      let plan = ActivationCachePlan(
+        examples: examples, width: 64, precision: precision, limit: limit, step: .init(examples: room, rows: 19 * room))
       #expect((1..<12).contains(plan.exampleCount) == (limit != .max))
       try pair(plan) { caches in
-        for cache in caches { #expect(results(cache) == plain) }
+        for cache in caches {
+          cache.beginStep(examples.map { ($0.index, $0.rows) })
+          #expect(results(cache) == plain)
+        }
         #expect(limit != .max || caches[0].missCount == 12 && caches[1].missCount == 0)
       }
     }
