@@ -64,13 +64,13 @@ public final class BufferPool: Sendable {
     return (least + step - 1) / step * step
   }
 
-  /// Uninitialised room for `count` floats, aligned to 64 bytes: a free buffer of its class or one of the next eight
-  /// (at most twice as large), else a new one.
+  /// Uninitialised room for `count` floats, aligned to 64 bytes: a free buffer of its class or one of the next four
+  /// (at most half as large again), else a new one.
   public func storage(count: Int) -> Storage {
     let wanted = Self.sizeClass(count)
     let (pointer, size) = state.withLock { state in
       var size = wanted
-      for _ in 0...8 {
+      for _ in 0...4 {
         if let pointer = state.free[size]?.popLast() { return (pointer, size) }
         size = Self.sizeClass(size + 1)
       }

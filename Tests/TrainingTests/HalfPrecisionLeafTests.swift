@@ -82,7 +82,8 @@ import Testing
     let half = gradients(both.half, scale: 1024, dropout: dropout)
     #expect(abs(half.loss - exact.loss) < 2e-3 * exact.loss && half.loss != exact.loss)
     let distance = distance(half.gradients, exact.gradients)
-    #expect(distance < 1e-2 && distance > 1e-5, "\(distance)")
+    // Trained weights are rounded in the products too.
+    #expect(distance < (subject.method == "full" ? 2e-2 : 1e-2) && distance > 1e-5, "\(distance)")
   }
 
   /// Without a loss scale the gradients of a large batch fall below the range of fp16: a batch of 2^22 targets.
@@ -96,7 +97,7 @@ import Testing
     #expect(distance(scaled(both.half, 1), exact) > 0.3)
     #expect(distance(scaled(both.half, 65_536), exact) < 1e-2)
     #expect(gradients(both.half, scale: 0x1p40).gradients.joined().contains { !$0.isFinite })
-    #expect(gradients(both.exact, scale: 0x1p40).gradients.joined().allSatisfy(\.isFinite))
+    #expect(!gradients(both.exact, scale: 0x1p40).gradients.joined().contains { !$0.isFinite })
   }
 
   /// Bytes that the forward pass of a leaf leaves in buffers for the backward pass, and the most it ever took.
@@ -117,9 +118,6 @@ import Testing
     }
     let (exact, half) = (bytes(both.exact), bytes(both.half))
     // Two inputs of norms a layer stay fp32.
-    print(
-      "MEMORY", model, method, exact, half, Double(half.held) / Double(exact.held),
-      Double(half.most) / Double(exact.most))
     #expect(Double(half.held) < 0.75 * Double(exact.held))
     #expect(half.most < exact.most)
   }
