@@ -123,7 +123,7 @@ public func agreeOnKernels(over world: World?) throws {
       set.rawValue <= forced.rawValue
     else {
       throw TrainingError.ranksDiffer(
-        what: "PEFT_DIST_KERNELS", values: ["'\(name)' is not one this CPU runs: scalar, avx2 or avx512"])
+        what: "PEFT_DIST_KERNELS", values: ["'\(name)' is not one this CPU runs: scalar, avx2, avx512 or avx512-bf16"])
     }
     forced = set
   }
