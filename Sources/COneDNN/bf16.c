@@ -127,9 +127,20 @@ void onednn_release(onednn_weight *weight) {
   free(weight);
 }
 
-// The product of this shape, made if need be; a copy, as the table may grow meanwhile.
-static int find(int m, const onednn_weight *weight, product *result) {
-  int status = -1;
+static int make(int m, const onednn_weight *weight, product *result) {
+  dnnl_primitive_desc_t description;
+  if (describe(m, weight->k, weight->n, &weight->layout, &description) != 0) return -1;
+  *result = (product){m, weight->k, weight->n, NULL, *dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0)};
+  dnnl_status_t status = dnnl_primitive_create(&result->primitive, description);
+  dnnl_primitive_desc_destroy(description);
+  return status == dnnl_success ? 0 : -1;
+}
+
+// The product of this shape, made if need be; a copy, as the table may grow meanwhile. Once the table is full, products of
+// further shapes are made for one call: `*is_kept` is 0, and the caller destroys the primitive.
+static int find(int m, const onednn_weight *weight, product *result, int *is_kept) {
+  int status = 0;
+  *is_kept = 1;
   pthread_mutex_lock(&lock);
   unsigned slot = ((unsigned)m * 2654435761u ^ (unsigned)weight->k * 40503u ^ (unsigned)weight->n) % table_size;
   while (table[slot].primitive &&
@@ -137,18 +148,12 @@ static int find(int m, const onednn_weight *weight, product *result) {
     slot = (slot + 1) % table_size;
   if (table[slot].primitive) {
     *result = table[slot];
-    status = 0;
-  } else if (used < table_size / 2) {
-    dnnl_primitive_desc_t description;
-    if (describe(m, weight->k, weight->n, &weight->layout, &description) == 0) {
-      product made = {m, weight->k, weight->n, NULL, *dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0)};
-      if (dnnl_primitive_create(&made.primitive, description) == dnnl_success) {
-        table[slot] = made;
-        used++;
-        *result = made;
-        status = 0;
-      }
-      dnnl_primitive_desc_destroy(description);
+  } else {
+    status = make(m, weight, result);
+    *is_kept = status == 0 && used < table_size / 2;
+    if (*is_kept) {
+      table[slot] = *result;
+      used++;
     }
   }
   pthread_mutex_unlock(&lock);
@@ -157,7 +162,8 @@ static int find(int m, const onednn_weight *weight, product *result) {
 
 int onednn_multiply_packed(const uint16_t *x, const onednn_weight *weight, float *y, int m) {
   product product;
-  if (start() != 0 || find(m, weight, &product) != 0) return -1;
+  int is_kept;
+  if (start() != 0 || find(m, weight, &product, &is_kept) != 0) return -1;
   size_t bytes = dnnl_memory_desc_get_size(&product.scratchpad);
   if (bytes > scratch_bytes) {
     free(scratch);
@@ -183,5 +189,6 @@ int onednn_multiply_packed(const uint16_t *x, const onednn_weight *weight, float
   if (from) dnnl_memory_destroy(from);
   if (to) dnnl_memory_destroy(to);
   if (room) dnnl_memory_destroy(room);
+  if (!is_kept) dnnl_primitive_destroy(product.primitive);
   return status;
 }
