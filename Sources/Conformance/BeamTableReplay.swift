@@ -53,7 +53,7 @@ enum BeamTableReplay {
         let step = hypothesis.tokens.count - prompt.count
         rows.rows(row..<row + 1).copyElements(
           from: table.reshaped([table.rows, vocabulary]).rows(step * vocabulary + last..<step * vocabulary + last + 1))
-        options.applyRules(to: rows.rows(row..<row + 1), sequence: hypothesis.tokens)
+        options.applyRules(to: rows.rows(row..<row + 1), sequence: hypothesis.tokens, promptCount: prompt.count)
       }
       search.advance(rows)
     }

@@ -56,7 +56,7 @@ final class GenerationReplay {
     var first = Finding("first logit", Tolerance(absolute: 1e-4))
     let state = model.startDecoding(sources: sources, examples: examples, maxNewTokens: 1, pass)
     let row = state.step(
-      tokens: sources.map { _ in state.startToken }, parents: Array(sources.indices), pass)
+      tokens: sources.indices.compactMap { state.prompt(ofSource: $0).last }, parents: Array(sources.indices), pass)
     first.compare(
       sources.indices.map { Double(row.rows($0..<$0 + 1).values.max() ?? .nan) }, logits,
       at: "step0_max_logit")

@@ -77,7 +77,8 @@ final class T5DecodingState: DecodingState {
   private var slots: [Int32]
   private var length: Int
 
-  var startToken: Int32 { model.configuration.startID }
+  func prompt(ofSource index: Int) -> [Int32] { [model.configuration.startID] }
+
   private var heads: Int { model.configuration.headCount }
   private var headWidth: Int { model.configuration.headWidth }
 

@@ -156,7 +156,7 @@ public final class T5: LanguageModel {
     description = ModelDescription(
       modelType: "t5", hiddenSize: config.hiddenSize, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: config.decoderLayerCount, headCount: config.headCount,
-      headWidth: config.headWidth, dropoutRate: config.dropoutRate, isEncoderDecoder: true,
+      headWidth: config.headWidth, dropoutRate: config.dropoutRate, kind: .encoderDecoder,
       linears: encoder.linears + decoder.linears + [head],
       sublayers: encoder.sublayers + decoder.sublayers,
       outputHeadPath: "lm_head", wordEmbedding: shared, defaultLoRATargets: ["q", "v"],

@@ -19,6 +19,16 @@ public struct Sublayer: Sendable {
   }
 }
 
+/// What a model does with its input, in the words of HF PEFT's `task_type`.
+public enum ModelKind: String, Sendable {
+  /// An encoder reads the source, a decoder writes the target.
+  case encoderDecoder = "SEQ_2_SEQ_LM"
+  /// A decoder goes on from the source with the target.
+  case decoder = "CAUSAL_LM"
+  /// An encoder reads the source, a head gives a score for each label, or values.
+  case classifier = "SEQ_CLS"
+}
+
 /// What a method and the command line need to know of a model, without knowing the model.
 public struct ModelDescription: Sendable {
   /// `model_type` of config.json.
@@ -32,7 +42,7 @@ public struct ModelDescription: Sendable {
   public let headWidth: Int
   /// Dropout rate of the checkpoint.
   public let dropoutRate: Float
-  public let isEncoderDecoder: Bool
+  public let kind: ModelKind
   /// Every projection, in model order; the output head is among them.
   public let linears: [Linear]
   /// Every sub-layer, in model order.
@@ -53,7 +63,7 @@ public struct ModelDescription: Sendable {
 
   public init(
     modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
-    headWidth: Int, dropoutRate: Float, isEncoderDecoder: Bool, linears: [Linear], sublayers: [Sublayer],
+    headWidth: Int, dropoutRate: Float, kind: ModelKind, linears: [Linear], sublayers: [Sublayer],
     outputHeadPath: String, wordEmbedding: Parameter,
     defaultLoRATargets: [String], defaultIA3Targets: [String], defaultIA3FeedForward: [String],
     layersPattern: [String], padID: Int32, eosIDs: [Int32]
@@ -66,7 +76,7 @@ public struct ModelDescription: Sendable {
     self.headCount = headCount
     self.headWidth = headWidth
     self.dropoutRate = dropoutRate
-    self.isEncoderDecoder = isEncoderDecoder
+    self.kind = kind
     self.linears = linears
     self.sublayers = sublayers
     self.outputHeadPath = outputHeadPath
@@ -91,17 +101,21 @@ extension ModelDescription {
 
 /// The examples of one leaf, as ids.
 public struct LeafBatch: Sendable {
-  /// Encoder input of each example, end-of-sequence included, no padding.
+  /// What the model reads of each example, special tokens included, no padding.
   public let sources: [[Int32]]
-  /// Decoder targets of each example; `ignoredLabel` marks positions that are no target.
+  /// Targets of each example; `ignoredLabel` marks positions that are no target. Of a classifier one label each, or the
+  /// bits of the values of a regression.
   public let labels: [[Int32]]
+  /// Where the second text of a pair begins in each source; the source's length for a single text.
+  public let secondStarts: [Int]
   /// Index of each example in its data set: what dropout is keyed by.
   public let examples: [UInt32]
 
-  public init(sources: [[Int32]], labels: [[Int32]], examples: [UInt32]) {
+  public init(sources: [[Int32]], labels: [[Int32]], examples: [UInt32], secondStarts: [Int]? = nil) {
     precondition(sources.count == labels.count && sources.count == examples.count, "a leaf's lists differ in length")
     self.sources = sources
     self.labels = labels
+    self.secondStarts = secondStarts ?? sources.map(\.count)
     self.examples = examples
   }
 
@@ -149,16 +163,17 @@ extension LanguageModel {
 
 /// A batch being decoded with a key/value cache.
 ///
-/// A row is a sequence of tokens that begins with the start token. Rows may be dropped, reordered and continued more than
+/// A row is a sequence of tokens that begins with the prompt of its source. Rows may be dropped, reordered and continued more than
 /// once from step to step: the cache stays where it is, and each row knows where its past lies.
 public protocol DecodingState: AnyObject {
-  /// Feeds one token to each row and returns their next logits `[rows, V]`, which the caller may overwrite.
+  /// Feeds one token to each row, in the first step the last one of its prompt, and returns their next logits `[rows, V]`, which the caller may overwrite.
   ///
   /// - Parameter parents: the row of the last step that each row continues; in the first step its source. Ascending by
   ///   source.
   func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor
   /// Sum of the token losses of these labels, from the same encoder run.
   func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double
-  /// The token that starts every sequence.
-  var startToken: Int32 { get }
+  /// The tokens that the sequences of a source begin with, at least one: of an encoder-decoder the start token, of a decoder
+  /// the source itself.
+  func prompt(ofSource index: Int) -> [Int32]
 }

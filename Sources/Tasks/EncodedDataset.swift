@@ -25,12 +25,12 @@ public final class EncodedDataset: Sendable {
   public static func needsWholeSet(visits: Int, count: Int) -> Bool { 2 * visits >= count }
 
   /// Encodes each example when it is first asked for, and keeps the result.
-  public convenience init(onDemand examples: [Example], tokenizer: any Tokenizer, limits: LengthLimits) {
+  public convenience init(onDemand examples: [Example], tokenizer: any Tokenizer, encoding: ExampleEncoding) {
     let indices = examples.map(\.index)
     precondition(indices == Array(examples.indices), "examples must be numbered 0, 1, 2, … in order")
     self.init(
       count: examples.count,
-      store: .onDemand(OnDemand(examples: examples, tokenizer: tokenizer, limits: limits)))
+      store: .onDemand(OnDemand(examples: examples, tokenizer: tokenizer, encoding: encoding)))
   }
 
   /// Encodes the whole set with up to `threads` threads, or takes it from `cache`.
@@ -41,13 +41,13 @@ public final class EncodedDataset: Sendable {
   ///   - warn: is told in one sentence when the cache cannot be used.
   /// - Throws: `DataError`, and whatever `examples` throws.
   public convenience init(
-    wholeSetAt location: URL, task: any TextTask, tokenizer: any Tokenizer, limits: LengthLimits,
+    wholeSetAt location: URL, task: any TextTask, tokenizer: any Tokenizer, encoding: ExampleEncoding,
     cache: TokenCache, threads: Int, warn: (String) -> Void, examples: (() throws -> [Example])? = nil
   ) throws {
-    let key = try TokenCache.key(of: location, task: task, tokenizer: tokenizer, limits: limits)
+    let key = try TokenCache.key(of: location, task: task, tokenizer: tokenizer, encoding: encoding)
     let table = try cache.table(key, warn: warn) {
       let examples = try examples?() ?? task.examples(at: location)
-      return Self.encode(examples, tokenizer: tokenizer, limits: limits, threads: threads)
+      return Self.encode(examples, tokenizer: tokenizer, encoding: encoding, threads: threads)
     }
     self.init(count: table.count, store: .table(table))
   }
@@ -84,7 +84,7 @@ public final class EncodedDataset: Sendable {
 
   /// Encodes `examples` with up to `threads` threads; the result does not depend on their number.
   static func encode(
-    _ examples: [Example], tokenizer: any Tokenizer, limits: LengthLimits, threads: Int
+    _ examples: [Example], tokenizer: any Tokenizer, encoding: ExampleEncoding, threads: Int
   ) -> [EncodedExample] {
     precondition(threads > 0, "\(threads) threads")
     let chunk = 64
@@ -96,7 +96,7 @@ public final class EncodedDataset: Sendable {
         let number = next.add(1, ordering: .relaxed).oldValue
         guard number < chunkCount else { return }
         let range = number * chunk..<min((number + 1) * chunk, examples.count)
-        let encoded = examples[range].map { limits.encode($0, with: tokenizer) }
+        let encoded = examples[range].map { encoding.encode($0, with: tokenizer) }
         finished.withLock { $0[number] = encoded }
         PhaseBoard.tick()
       }
@@ -109,20 +109,20 @@ public final class EncodedDataset: Sendable {
 private final class OnDemand: Sendable {
   private let examples: [Example]
   private let tokenizer: any Tokenizer
-  private let limits: LengthLimits
+  private let encoding: ExampleEncoding
   private let known = Mutex<[Int: EncodedExample]>([:])
 
-  init(examples: [Example], tokenizer: any Tokenizer, limits: LengthLimits) {
+  init(examples: [Example], tokenizer: any Tokenizer, encoding: ExampleEncoding) {
     self.examples = examples
     self.tokenizer = tokenizer
-    self.limits = limits
+    self.encoding = encoding
   }
 
   /// Two threads may encode the same example at once; both get the same ids.
   subscript(index: Int) -> EncodedExample {
     precondition(examples.indices.contains(index), "example \(index) of \(examples.count)")
     if let example = known.withLock({ $0[index] }) { return example }
-    let example = limits.encode(examples[index], with: tokenizer)
+    let example = encoding.encode(examples[index], with: tokenizer)
     known.withLock { $0[index] = example }
     return example
   }

@@ -1,43 +1,110 @@
 import Tokenization
 
-/// One example as token ids, end-of-sequence last on both sides.
+/// One example as token ids.
 public struct EncodedExample: Sendable, Equatable {
   /// Place in the data, from 0.
   public let index: Int
+  /// What the model reads, its special tokens included.
   public let source: [Int32]
+  /// What the model is to give: the ids of the answer, end-of-sequence last; for a classifier the number of the label, for
+  /// a regression the bits of a Float.
   public let target: [Int32]
-  /// Tokens of the source before it was cut, end-of-sequence included.
+  /// Tokens of the source before it was cut, special tokens included.
   public let uncutSourceLength: Int
+  /// Where the second text of a pair begins in the source; the source's length for a single text.
+  public let secondStart: Int
 
-  public init(index: Int, source: [Int32], target: [Int32], uncutSourceLength: Int) {
+  public init(index: Int, source: [Int32], target: [Int32], uncutSourceLength: Int, secondStart: Int? = nil) {
     self.index = index
     self.source = source
     self.target = target
     self.uncutSourceLength = uncutSourceLength
+    self.secondStart = secondStart ?? source.count
   }
 }
 
-/// How long the sides of an example may be, in tokens, end-of-sequence included.
-public struct LengthLimits: Sendable, Equatable {
-  public let source: Int
-  public let target: Int
+/// What a model does with an example.
+public enum ExampleForm: Int, Sendable {
+  /// Reads the source and writes the target (T5).
+  case textToText
+  /// Goes on from the source with the target (GPT-2).
+  case continuation
+  /// Reads source, or source and second text, and names a label or a value (RoBERTa, BERT).
+  case classification
+}
 
-  public init(source: Int, target: Int) {
+/// How examples become ids: what form, and how long their sides may be in tokens, special tokens included.
+public struct ExampleEncoding: Sendable, Equatable {
+  public let form: ExampleForm
+  /// Most tokens of a source, special tokens included.
+  public let source: Int
+  /// Most tokens of a target, end-of-sequence included.
+  public let target: Int
+  /// Continuation only: the source's tokens are targets too, all but the first.
+  public let trainsOnSource: Bool
+
+  public init(
+    form: ExampleForm = .textToText, source: Int, target: Int, trainsOnSource: Bool = false
+  ) {
     precondition(source >= 1 && target >= 1, "length limits \(source) and \(target)")
+    self.form = form
     self.source = source
     self.target = target
-  }
-
-  /// The first `limit` − 1 ids and the closing one, as Hugging Face truncates.
-  static func cut(_ ids: [Int32], to limit: Int) -> [Int32] {
-    guard ids.count > limit, let last = ids.last else { return ids }
-    return ids.prefix(limit - 1) + [last]
+    self.trainsOnSource = trainsOnSource
   }
 
   func encode(_ example: Example, with tokenizer: any Tokenizer) -> EncodedExample {
-    let source = tokenizer.encode(example.source)
+    switch form {
+    case .textToText, .classification:
+      return read(example, target: target(of: example, tokenizer), tokenizer)
+    case .continuation:
+      return continued(example, tokenizer)
+    }
+  }
+
+  private func target(of example: Example, _ tokenizer: any Tokenizer) -> [Int32] {
+    if form == .classification {
+      if let value = example.value { return [Int32(bitPattern: value.bitPattern)] }
+      return [Int32(example.label ?? 0)]
+    }
+    return tokenizer.assemble(Array(tokenizer.tokens(of: example.target).prefix(target - 1)), nil).ids
+  }
+
+  /// A source that is read as a whole, cut as Hugging Face does: of a pair the longer text loses its last tokens first.
+  private func read(_ example: Example, target: [Int32], _ tokenizer: any Tokenizer) -> EncodedExample {
+    var first = tokenizer.tokens(of: example.source)
+    let tail = example.tail.isEmpty ? [] : tokenizer.tokens(of: example.tail)
+    var second = example.second.map { tokenizer.tokens(of: $0) }
+    let special = tokenizer.specialTokenCount(isPair: second != nil)
+    let uncut = first.count + tail.count + (second?.count ?? 0) + special
+    let room = max(self.source - special - tail.count, 0)
+    let lengths = Self.longestFirst(first.count, second?.count ?? 0, room: room)
+    first = Array(first.prefix(second == nil ? room : lengths.0))
+    second = second.map { Array($0.prefix(lengths.1)) }
+    let assembled = tokenizer.assemble(first + tail, second)
     return EncodedExample(
-      index: example.index, source: Self.cut(source, to: self.source),
-      target: Self.cut(tokenizer.encode(example.target), to: target), uncutSourceLength: source.count)
+      index: example.index, source: assembled.ids, target: target, uncutSourceLength: uncut,
+      secondStart: assembled.secondStart)
+  }
+
+  /// Lengths of a pair in `room` tokens: the longer one loses tokens one by one, the second where both are equal
+  /// (tokenizers `utils/truncation.rs`, `LongestFirst`).
+  static func longestFirst(_ first: Int, _ second: Int, room: Int) -> (Int, Int) {
+    guard first + second > room else { return (first, second) }
+    let short = min(first, second, room / 2)
+    return first <= second ? (short, room - short) : (room - short, short)
+  }
+
+  /// A source whose beginning and tail stay, and the target behind it, end-of-sequence last; neither has a token in front.
+  private func continued(_ example: Example, _ tokenizer: any Tokenizer) -> EncodedExample {
+    let body = tokenizer.tokens(of: example.source)
+    let tail = tokenizer.tokens(of: example.tail)
+    let kept = Array(body.prefix(max(source - tail.count, 1))) + tail
+    let answer = Array(tokenizer.tokens(of: example.target).prefix(target - 1)) + [tokenizer.eosID]
+    // A model needs one token to go on from.
+    let start = kept.isEmpty ? [tokenizer.eosID] : kept
+    return EncodedExample(
+      index: example.index, source: trainsOnSource ? Array(start.prefix(1)) : start,
+      target: trainsOnSource ? start.dropFirst() + answer : answer, uncutSourceLength: body.count + tail.count)
   }
 }

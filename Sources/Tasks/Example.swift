@@ -5,15 +5,28 @@ public struct Example: Sendable, Equatable {
   /// The data's own name for it, or its line number from 1.
   public let id: String
   public let source: String
+  /// The second text of a pair that a classifier reads; nil for a single text.
+  public let second: String?
+  /// What the model is to answer; for a classifier the label's name.
   public let target: String
   /// Number of the label in the task's `labels`; nil for free text.
   public let label: Int?
+  /// What a regression is to give; nil elsewhere.
+  public let value: Float?
+  /// The end of the source that stays when the source is cut, such as ` TL;DR:`.
+  public let tail: String
 
-  public init(index: Int, id: String, source: String, target: String, label: Int? = nil) {
+  public init(
+    index: Int, id: String, source: String, second: String? = nil, target: String, label: Int? = nil,
+    value: Float? = nil, tail: String = ""
+  ) {
     self.index = index
     self.id = id
     self.source = source
+    self.second = second
     self.target = target
     self.label = label
+    self.value = value
+    self.tail = tail
   }
 }

@@ -18,7 +18,7 @@ public struct TokenCache: Sendable {
   ///
   /// - Throws: `DataError` when the data cannot be examined.
   public static func key(
-    of location: URL, task: any TextTask, tokenizer: any Tokenizer, limits: LengthLimits
+    of location: URL, task: any TextTask, tokenizer: any Tokenizer, encoding: ExampleEncoding
   ) throws -> ContentKey {
     var key = ContentKey()
     key.add("tokens")
@@ -28,8 +28,10 @@ public struct TokenCache: Sendable {
     task.labels.forEach { key.add($0) }
     key.add(task.options.lowercase ? 1 : 0)
     key.add(task.options.stripHTML ? 1 : 0)
-    key.add(limits.source)
-    key.add(limits.target)
+    key.add(encoding.form.rawValue)
+    key.add(encoding.trainsOnSource ? 1 : 0)
+    key.add(encoding.source)
+    key.add(encoding.target)
     guard DataFolder.isDirectory(location) else {
       try addFile(location, to: &key)
       return key

@@ -8,13 +8,14 @@ import Tokenization
 ///     header       64 bytes, see `Header`
 ///     starts       (2 · count + 1) × UInt64: source i is starts[2i] ..< starts[2i + 1], then target i
 ///     uncut        count × Int32: tokens of each source before it was cut
+///     seconds      count × Int32: where the second text of a pair begins in each source
 ///     tokens       tokenCount × Int32
 struct TokenTable: Sendable {
   private let bytes: Data
   let count: Int
   private let tokenCount: Int
 
-  static let formatVersion = 1
+  static let formatVersion = 2
   private static let magic: UInt64 = 0x3130_4b4f_5444_4650  // "PFDTOK01"
   private static let headerSize = 64
 
@@ -55,6 +56,7 @@ struct TokenTable: Sendable {
   static func serialize(_ examples: [EncodedExample], key: ContentKey) -> Data {
     var starts: [UInt64] = [0]
     var uncut: [Int32] = []
+    var seconds: [Int32] = []
     var tokens: [Int32] = []
     for (place, example) in examples.enumerated() {
       precondition(example.index == place, "example \(example.index) at place \(place)")
@@ -63,10 +65,12 @@ struct TokenTable: Sendable {
       tokens += example.target
       starts.append(UInt64(tokens.count))
       uncut.append(Int32(clamping: example.uncutSourceLength))
+      seconds.append(Int32(clamping: example.secondStart))
     }
     var payload = Data(capacity: size(count: examples.count, tokenCount: tokens.count))
     starts.withUnsafeBytes { payload.append(contentsOf: $0) }
     uncut.withUnsafeBytes { payload.append(contentsOf: $0) }
+    seconds.withUnsafeBytes { payload.append(contentsOf: $0) }
     tokens.withUnsafeBytes { payload.append(contentsOf: $0) }
     let header = Header(
       magic: magic, version: UInt64(formatVersion), key: key.value, count: UInt64(examples.count),
@@ -79,7 +83,7 @@ struct TokenTable: Sendable {
     let (source, target, end) = (start(2 * index), start(2 * index + 1), start(2 * index + 2))
     return EncodedExample(
       index: index, source: tokens(source..<target), target: tokens(target..<end),
-      uncutSourceLength: uncutSourceLength(index))
+      uncutSourceLength: uncutSourceLength(index), secondStart: secondStart(index))
   }
 
   func sourceLength(_ index: Int) -> Int { start(2 * index + 1) - start(2 * index) }
@@ -87,6 +91,10 @@ struct TokenTable: Sendable {
 
   func uncutSourceLength(_ index: Int) -> Int {
     Int(load(Int32.self, at: Self.headerSize + 8 * (2 * count + 1) + 4 * index))
+  }
+
+  private func secondStart(_ index: Int) -> Int {
+    Int(load(Int32.self, at: Self.headerSize + 8 * (2 * count + 1) + 4 * (count + index)))
   }
 
   private func start(_ item: Int) -> Int { Int(clamping: load(UInt64.self, at: Self.headerSize + 8 * item)) }
@@ -108,7 +116,7 @@ struct TokenTable: Sendable {
   }
 
   private static func size(count: Int, tokenCount: Int) -> Int {
-    headerSize + 8 * (2 * count + 1) + 4 * count + 4 * tokenCount
+    headerSize + 8 * (2 * count + 1) + 8 * count + 4 * tokenCount
   }
 
   /// FNV-1a over words of 32 bits in four interleaved lanes: as fast as the memory, sensitive to every bit.

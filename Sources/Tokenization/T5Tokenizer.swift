@@ -66,7 +66,7 @@ public struct T5Tokenizer: Tokenizer {
   /// The id of `<extra_id_k>`, or nil if there are not so many.
   public func sentinelID(_ k: Int) -> Int32? { literals.idByText["<extra_id_\(k)>"] }
 
-  public func encode(_ text: String) -> [Int32] {
+  public func tokens(of text: String) -> [Int32] {
     var ids: [Int32] = []
     var normalized: [UInt8] = []
     var word: [UInt8] = []
@@ -85,8 +85,12 @@ public struct T5Tokenizer: Tokenizer {
         ids.append(id)
       }
     }
-    ids.append(eosID)
     return ids
+  }
+
+  public func assemble(_ first: [Int32], _ second: [Int32]?) -> AssembledTokens {
+    guard let second else { return AssembledTokens(ids: first + [eosID]) }
+    return AssembledTokens(ids: first + [eosID] + second + [eosID], secondStart: first.count + 1)
   }
 
   public func decode(_ ids: [Int32], skippingSpecialTokens: Bool) -> String {

@@ -2,8 +2,10 @@
 ///
 /// A tokenizer is immutable and may be used from several threads at once.
 public protocol Tokenizer: Sendable {
-  /// Ids of `text` with the special tokens that Hugging Face adds (T5: end-of-sequence last).
-  func encode(_ text: String) -> [Int32]
+  /// Ids of `text` alone: no special token but those written out in it.
+  func tokens(of text: String) -> [Int32]
+  /// One sequence, or a pair of them, with the special tokens that Hugging Face puts around them.
+  func assemble(_ first: [Int32], _ second: [Int32]?) -> AssembledTokens
   /// Text of `ids`; ids outside the vocabulary print as nothing.
   func decode(_ ids: [Int32], skippingSpecialTokens: Bool) -> String
   /// Number of ids, special tokens included.
@@ -13,4 +15,24 @@ public protocol Tokenizer: Sendable {
   var unknownID: Int32 { get }
   /// A digest of everything the ids depend on, for the keys of caches: 32 hexadecimal digits.
   var identity: String { get }
+}
+
+/// Ids with their special tokens.
+public struct AssembledTokens: Sendable, Equatable {
+  public let ids: [Int32]
+  /// Where the second sequence of a pair begins: from there on the token type is 1. The end of a single sequence.
+  public let secondStart: Int
+
+  public init(ids: [Int32], secondStart: Int? = nil) {
+    self.ids = ids
+    self.secondStart = secondStart ?? ids.count
+  }
+}
+
+extension Tokenizer {
+  /// Ids of `text` with the special tokens that Hugging Face adds (T5: end-of-sequence last).
+  public func encode(_ text: String) -> [Int32] { assemble(tokens(of: text), nil).ids }
+
+  /// How many special tokens `assemble` adds.
+  public func specialTokenCount(isPair: Bool) -> Int { assemble([], isPair ? [] : nil).ids.count }
 }

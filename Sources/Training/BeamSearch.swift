@@ -88,7 +88,9 @@ public struct BeamSearch {
 
   /// The best finished hypotheses, fewer than asked for only if fewer have finished.
   public var results: [GeneratedSequence] {
-    finished.prefix(options.returnCount).map { GeneratedSequence(tokens: $0.tokens, score: $0.score) }
+    finished.prefix(options.returnCount).map {
+      GeneratedSequence(tokens: $0.tokens, promptCount: prompt.count, score: $0.score)
+    }
   }
 
   private func penalty(_ length: Int) -> Float { Float(pow(Double(length), options.lengthPenalty)) }
@@ -127,12 +129,11 @@ struct BeamDecoder: Sendable {
 
   init(_ options: GenerationOptions) { self.options = options }
 
-  func generate(_ state: any DecodingState, count: Int, _ pass: ForwardPass) -> [[GeneratedSequence]] {
-    let search = BeamSearch(prompt: [state.startToken], options: options)
-    var searches = [BeamSearch](repeating: search, count: count)
+  func generate(_ state: any DecodingState, prompts: [[Int32]], _ pass: ForwardPass) -> [[GeneratedSequence]] {
+    var searches = prompts.map { BeamSearch(prompt: $0, options: options) }
     var active = searches.indices.filter { !searches[$0].isOver }
     // One row for each example at first, as all its hypotheses are the same; then one for each hypothesis.
-    var tokens = active.map { _ in state.startToken }
+    var tokens = active.compactMap { prompts[$0].last }
     var parents = active
     var rowsEach = 1
     while !active.isEmpty {
@@ -144,13 +145,14 @@ struct BeamDecoder: Sendable {
         let first = place * rowsEach
         for row in 0..<rowsEach {
           options.applyRules(
-            to: scores.rows(first + row..<first + row + 1), sequence: searches[example].running[row].tokens)
+            to: scores.rows(first + row..<first + row + 1), sequence: searches[example].running[row].tokens,
+            promptCount: prompts[example].count)
         }
         searches[example].advance(scores.rows(first..<first + rowsEach))
         guard !searches[example].isOver else { continue }
         remaining.append(example)
         for hypothesis in searches[example].running {
-          tokens.append(hypothesis.tokens.last ?? state.startToken)
+          tokens += hypothesis.tokens.suffix(1)
           parents.append(first + min(hypothesis.parent, rowsEach - 1))
         }
       }

@@ -239,7 +239,7 @@ private struct LeafJob: Sendable {
     guard generates else { return found }
     let answers = SequenceGenerator(generation).generate(state, count: members.count, pass)
     for (member, answer) in zip(members, answers) {
-      let prediction = tokenizer.decode(answer.first?.tokens ?? [], skippingSpecialTokens: true)
+      let prediction = tokenizer.decode(answer.first?.answer ?? [], skippingSpecialTokens: true)
       let target = tokenizer.decode(member.target, skippingSpecialTokens: true)
       found.predictions.append(Prediction(example: member.index, prediction: prediction, target: target))
       if let expected = matching.label(of: target) {

@@ -1,15 +1,21 @@
 import NN
 
-/// One answer: its ids, the start token first, the end-of-sequence token included.
+/// One answer: its ids, the prompt first, the end-of-sequence token included.
 public struct GeneratedSequence: Sendable, Equatable {
   public let tokens: [Int32]
+  /// How many of them are the prompt.
+  public let promptCount: Int
   /// Log-probability under the length penalty; nil where none is computed (greedy decoding).
   public let score: Float?
 
-  public init(tokens: [Int32], score: Float?) {
+  public init(tokens: [Int32], promptCount: Int = 1, score: Float?) {
     self.tokens = tokens
+    self.promptCount = promptCount
     self.score = score
   }
+
+  /// What has been generated, without the prompt.
+  public var answer: [Int32] { Array(tokens.dropFirst(promptCount)) }
 }
 
 /// Generates the answers of one leaf: greedily, or by beam search where several beams are asked for.
@@ -27,10 +33,15 @@ public struct SequenceGenerator: Sendable {
     return generate(state, count: sources.count, pass)
   }
 
-  public func generate(_ state: any DecodingState, count: Int, _ pass: ForwardPass) -> [[GeneratedSequence]] {
-    if options.beamCount > 1 { return BeamDecoder(options).generate(state, count: count, pass) }
-    return GreedyDecoder(options).generate(state, count: count, pass)
-      .map { [GeneratedSequence(tokens: $0, score: nil)] }
+  /// - Parameter prompts: what each source's sequences begin with, if not with the prompts of the state.
+  public func generate(
+    _ state: any DecodingState, count: Int, prompts: [[Int32]]? = nil, _ pass: ForwardPass
+  ) -> [[GeneratedSequence]] {
+    let prompts = prompts ?? (0..<count).map(state.prompt)
+    if options.beamCount > 1 { return BeamDecoder(options).generate(state, prompts: prompts, pass) }
+    return zip(GreedyDecoder(options).generate(state, prompts: prompts, pass), prompts).map { tokens, prompt in
+      [GeneratedSequence(tokens: tokens, promptCount: prompt.count, score: nil)]
+    }
   }
 
   /// Examples of each generation leaf: runs of consecutive ones, a pure function of their number and of the beams.

@@ -13,11 +13,11 @@ public struct GenerationOptions: Sendable, Equatable {
     case never
   }
 
-  /// Most tokens to generate; the start token does not count.
+  /// Most tokens to generate; the prompt does not count.
   public var maxNewTokens = 20
   /// End-of-sequence is forbidden while fewer tokens than this have been generated.
   public var minNewTokens = 0
-  /// End-of-sequence is forbidden while the sequence, start token included, is shorter than this.
+  /// End-of-sequence is forbidden while the sequence, prompt included, is shorter than this.
   public var minLength = 0
   /// No n-gram of this size occurs twice in a sequence; 0 for no rule.
   public var noRepeatNgramSize = 0
@@ -39,8 +39,8 @@ public struct GenerationOptions: Sendable, Equatable {
 extension GenerationOptions {
   /// HF's logits processors in HF's order, in place on one row `[V]` of logits or log-probabilities.
   ///
-  /// - Parameter sequence: the row's tokens so far, the start token first.
-  public func applyRules(to scores: Tensor, sequence: [Int32]) {
+  /// - Parameter sequence: the row's tokens so far, the prompt first.
+  public func applyRules(to scores: Tensor, sequence: [Int32], promptCount: Int) {
     if repetitionPenalty != 1 {
       for token in Set(sequence) {
         let score = scores.pointer[Int(token)]
@@ -48,7 +48,7 @@ extension GenerationOptions {
       }
     }
     for token in tokensThatRepeat(sequence) { scores.pointer[Int(token)] = -.infinity }
-    if sequence.count < minLength || sequence.count - 1 < minNewTokens {
+    if sequence.count < minLength || sequence.count - promptCount < minNewTokens {
       for token in eosIDs { scores.pointer[Int(token)] = -.infinity }
     }
   }

@@ -57,6 +57,7 @@ public struct StepPlanner: Sendable {
 extension LeafBatch {
   public init(_ members: [EncodedExample]) {
     self.init(
-      sources: members.map(\.source), labels: members.map(\.target), examples: members.map { UInt32($0.index) })
+      sources: members.map(\.source), labels: members.map(\.target), examples: members.map { UInt32($0.index) },
+      secondStarts: members.map(\.secondStart))
   }
 }

@@ -133,7 +133,7 @@ struct BenchPlace {
       throw TrainingError.tooFewExamples(examples: texts.count, ranks: count, source: file.path)
     }
     return EncodedDataset(
-      onDemand: texts, tokenizer: try tokenizer(), limits: LengthLimits(source: maxSourceLength, target: 8))
+      onDemand: texts, tokenizer: try tokenizer(), encoding: ExampleEncoding(source: maxSourceLength, target: 8))
   }
 
   func tokenizer() throws -> T5Tokenizer {

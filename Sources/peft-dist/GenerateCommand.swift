@@ -97,7 +97,7 @@ struct GenerateCommand: ParsableCommand {
       let generated = generator.generate(
         sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: evaluator.model, pass)
       for (index, sequences) in zip(range, generated) {
-        answers.set(index, sequences.map { tokenizer.decode($0.tokens, skippingSpecialTokens: true) })
+        answers.set(index, sequences.map { tokenizer.decode($0.answer, skippingSpecialTokens: true) })
       }
     }
     for answer in answers.takeReady() { print(answer) }

@@ -74,15 +74,15 @@ struct Workplace {
 
   /// The examples of a file or folder as ids: from the token cache if the run looks at most of them.
   func dataset(_ location: URL, task: any TextTask, flags: DataFlags, visits: Int?) throws -> EncodedDataset {
-    let limits = LengthLimits(source: flags.maxSourceLength, target: maxTargetLength(flags, task))
+    let encoding = ExampleEncoding(source: flags.maxSourceLength, target: maxTargetLength(flags, task))
     if let visits {
       let examples = try task.examples(at: location)
       if !EncodedDataset.needsWholeSet(visits: visits, count: examples.count) {
-        return EncodedDataset(onDemand: examples, tokenizer: tokenizer, limits: limits)
+        return EncodedDataset(onDemand: examples, tokenizer: tokenizer, encoding: encoding)
       }
     }
     return try EncodedDataset(
-      wholeSetAt: location, task: task, tokenizer: tokenizer, limits: limits,
+      wholeSetAt: location, task: task, tokenizer: tokenizer, encoding: encoding,
       cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.cores().count,
       warn: { RunLog.warning($0) })
   }

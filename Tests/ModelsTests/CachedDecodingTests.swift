@@ -22,7 +22,7 @@ import Testing
     for position in 0..<length {
       let parents = active.indices.filter { leaf.labels[active[$0]].count > position }
       active = parents.map { active[$0] }
-      let tokens = active.map { position == 0 ? state.startToken : leaf.labels[$0][position - 1] }
+      let tokens = active.map { position == 0 ? state.prompt(ofSource: 0)[0] : leaf.labels[$0][position - 1] }
       let step = state.step(tokens: tokens, parents: parents, pass)
       for (row, sequence) in active.enumerated() { logits[sequence] += step.rows(row..<row + 1).values }
     }
@@ -61,7 +61,7 @@ import Testing
     var rows = leaf.sources.indices.map { (source: $0, tokens: [Int32]()) }
     for (number, parents) in steps.enumerated() {
       rows = parents.enumerated().map { row, parent in
-        let token = number == 0 ? state.startToken : Int32(2 + (row * 31 + number * 17) % 200)
+        let token = number == 0 ? state.prompt(ofSource: 0)[0] : Int32(2 + (row * 31 + number * 17) % 200)
         return (rows[parent].source, rows[parent].tokens + [token])
       }
       let logits = state.step(tokens: rows.compactMap(\.tokens.last), parents: parents, pass)

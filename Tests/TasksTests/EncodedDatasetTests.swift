@@ -7,7 +7,7 @@ import Tokenization
 @testable import Tasks
 
 @Suite struct EncodedDatasetTests {
-  private let limits = LengthLimits(source: 4, target: 2)
+  private let encoding = ExampleEncoding(source: 4, target: 2)
   private let tokenizer = WordLengthTokenizer()
 
   private func examples(_ count: Int) -> [Example] {
@@ -24,18 +24,15 @@ import Tokenization
   }
 
   @Test func cutKeepsTheEnd() {
-    #expect(LengthLimits.cut([5, 6, 7, 1], to: 4) == [5, 6, 7, 1])
-    #expect(LengthLimits.cut([5, 6, 7, 1], to: 3) == [5, 6, 1])
-    #expect(LengthLimits.cut([5, 6, 7, 1], to: 1) == [1])
     let example = Example(index: 3, id: "", source: "a bb ccc dddd", target: "yes it is")
     #expect(
-      limits.encode(example, with: tokenizer)
+      encoding.encode(example, with: tokenizer)
         == EncodedExample(index: 3, source: [11, 12, 13, 1], target: [13, 1], uncutSourceLength: 5))
   }
 
   @Test func bothFormsAgree() throws {
-    let expected = examples(150).map { limits.encode($0, with: tokenizer) }
-    let onDemand = EncodedDataset(onDemand: examples(150), tokenizer: tokenizer, limits: limits)
+    let expected = examples(150).map { encoding.encode($0, with: tokenizer) }
+    let onDemand = EncodedDataset(onDemand: examples(150), tokenizer: tokenizer, encoding: encoding)
     try Fixtures.withFolder(["train.jsonl": lines(150)]) { folder in
       let whole = try dataset(folder, threads: 3)
       #expect(whole.count == 150 && onDemand.count == 150)
@@ -53,13 +50,13 @@ import Tokenization
 
   private func dataset(
     _ folder: URL, threads: Int = 2, tokenizer: WordLengthTokenizer = WordLengthTokenizer(),
-    options: TextOptions = TextOptions(), limits: LengthLimits? = nil, warn: (String) -> Void = { _ in },
+    options: TextOptions = TextOptions(), encoding: ExampleEncoding? = nil, warn: (String) -> Void = { _ in },
     read: (() -> Void)? = nil
   ) throws -> EncodedDataset {
     let url = folder.appendingPathComponent("train.jsonl")
     let task = TextToTextTask(options: options)
     return try EncodedDataset(
-      wholeSetAt: url, task: task, tokenizer: tokenizer, limits: limits ?? self.limits,
+      wholeSetAt: url, task: task, tokenizer: tokenizer, encoding: encoding ?? self.encoding,
       cache: TokenCache(directory: folder.appendingPathComponent("cache")), threads: threads, warn: warn
     ) {
       read?()
@@ -90,8 +87,8 @@ import Tokenization
       _ = try dataset(folder, tokenizer: WordLengthTokenizer(identity: "other"), read: read)
       _ = try dataset(folder, options: TextOptions(lowercase: true), read: read)
       _ = try dataset(folder, options: TextOptions(stripHTML: true), read: read)
-      _ = try dataset(folder, limits: LengthLimits(source: 5, target: 2), read: read)
-      _ = try dataset(folder, limits: LengthLimits(source: 4, target: 3), read: read)
+      _ = try dataset(folder, encoding: ExampleEncoding(source: 5, target: 2), read: read)
+      _ = try dataset(folder, encoding: ExampleEncoding(source: 4, target: 3), read: read)
       #expect(reads == 6)
       // Same size, another time of change.
       let url = folder.appendingPathComponent("train.jsonl")
@@ -108,7 +105,7 @@ import Tokenization
   /// A table that was cut short, damaged in any one place, or replaced by another file, is made anew.
   @Test func damagedTables() throws {
     try Fixtures.withFolder(["train.jsonl": lines(20)]) { folder in
-      let expected = examples(20).map { limits.encode($0, with: tokenizer) }
+      let expected = examples(20).map { encoding.encode($0, with: tokenizer) }
       _ = try dataset(folder)
       let file = try #require(try tables(folder).first)
       let whole = try Data(contentsOf: file)
@@ -168,7 +165,7 @@ import Tokenization
       folder in
       var warnings: [String] = []
       let made = try dataset(folder, warn: { warnings.append($0) })
-      #expect((0..<20).map { made[$0] } == examples(20).map { limits.encode($0, with: tokenizer) })
+      #expect((0..<20).map { made[$0] } == examples(20).map { encoding.encode($0, with: tokenizer) })
       #expect(warnings.count == 1 && warnings[0].contains("the tokens stay in memory"))
     }
   }
@@ -202,7 +199,7 @@ import Tokenization
         sums.withLock { $0.append(sum ?? -1) }
       }
       #expect(reads.withLock { $0 } == 1)
-      let expected = examples(200).reduce(0) { $0 + limits.encode($1, with: tokenizer).source.count }
+      let expected = examples(200).reduce(0) { $0 + encoding.encode($1, with: tokenizer).source.count }
       #expect(sums.withLock { $0 } == [Int](repeating: expected, count: 4))
     }
   }
@@ -219,7 +216,7 @@ import Tokenization
   }
 
   @Test func statistics() throws {
-    let dataset = EncodedDataset(onDemand: examples(14), tokenizer: tokenizer, limits: limits)
+    let dataset = EncodedDataset(onDemand: examples(14), tokenizer: tokenizer, encoding: encoding)
     // Source lengths, cut at 4: 1 2 3 4 4 4 4 twice; of 1 … 7 three are cut, twice. Targets: one or two
     // words.
     let statistics = LengthStatistics(dataset, indices: 0..<14)

@@ -32,7 +32,11 @@ struct WordLengthTokenizer: Tokenizer {
   let eosID: Int32 = 1
   let unknownID: Int32 = 2
 
-  func encode(_ text: String) -> [Int32] { text.split(separator: " ").map { Int32($0.count + 10) } + [1] }
+  func tokens(of text: String) -> [Int32] { text.split(separator: " ").map { Int32($0.count + 10) } }
+  func assemble(_ first: [Int32], _ second: [Int32]?) -> AssembledTokens {
+    guard let second else { return AssembledTokens(ids: first + [1]) }
+    return AssembledTokens(ids: first + [1] + second + [1], secondStart: first.count + 1)
+  }
   func decode(_ ids: [Int32], skippingSpecialTokens: Bool) -> String {
     ids.map(String.init).joined(separator: " ")
   }

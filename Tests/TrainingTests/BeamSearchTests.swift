@@ -95,7 +95,7 @@ import Testing
 
   /// Log-probabilities that depend on the last token; notes what it was asked.
   private final class Chain: DecodingState {
-    let startToken: Int32 = 0
+    func prompt(ofSource index: Int) -> [Int32] { [0] }
     let table: [Int32: [Float]]
     var steps: [(tokens: [Int32], parents: [Int])] = []
 

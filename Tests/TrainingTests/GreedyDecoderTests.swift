@@ -19,7 +19,7 @@ import Testing
     -> [Float]
   {
     let row = Tensor(scores, shape: [1, scores.count])
-    options.applyRules(to: row, sequence: sequence)
+    options.applyRules(to: row, sequence: sequence, promptCount: 1)
     return row.values
   }
 
@@ -90,7 +90,7 @@ import Testing
 
   /// Answers by a table: after `position` tokens sequence s wants `table[s][position]`.
   private final class Table: DecodingState {
-    let startToken: Int32 = 0
+    func prompt(ofSource index: Int) -> [Int32] { [0] }
     let table: [[Int]]
     var fed: [[Int32]]
     var actives: [[Int]] = []
@@ -122,7 +122,7 @@ import Testing
   ) {
     let state = Table(table)
     let pass = ForwardPass(tape: Tape(pool: BufferPool(), recordsGradients: false))
-    let result = GreedyDecoder(options(change)).generate(state, count: table.count, pass)
+    let result = GreedyDecoder(options(change)).generate(state, prompts: table.map { _ in [0] }, pass)
     return (result, state)
   }
 
@@ -152,7 +152,7 @@ import Testing
   /// Equal scores: the lowest id wins.
   @Test func ties() {
     final class Flat: DecodingState {
-      let startToken: Int32 = 0
+      func prompt(ofSource index: Int) -> [Int32] { [0] }
       func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor {
         Tensor([0, 0, 5, 1, 5, 5, 0, 0], shape: [1, 8])
       }
@@ -160,6 +160,6 @@ import Testing
     }
     let pass = ForwardPass(tape: Tape(pool: BufferPool(), recordsGradients: false))
     let decoder = GreedyDecoder(options { $0.maxNewTokens = 2 })
-    #expect(decoder.generate(Flat(), count: 1, pass) == [[0, 2, 2]])
+    #expect(decoder.generate(Flat(), prompts: [[0]], pass) == [[0, 2, 2]])
   }
 }

@@ -16,7 +16,7 @@ enum SyntheticData {
         target: text(targetLength(index) - 1))
     }
     return EncodedDataset(
-      onDemand: examples, tokenizer: WordCounter(), limits: LengthLimits(source: 64, target: 8))
+      onDemand: examples, tokenizer: WordCounter(), encoding: ExampleEncoding(source: 64, target: 8))
   }
 
   private static func text(_ words: Int) -> String {
@@ -32,6 +32,9 @@ private struct WordCounter: Tokenizer {
   let eosID: Int32 = 1
   let unknownID: Int32 = 2
 
-  func encode(_ text: String) -> [Int32] { text.split(separator: " ").map { _ in 10 } + [1] }
+  func tokens(of text: String) -> [Int32] { text.split(separator: " ").map { _ in 10 } }
+  func assemble(_ first: [Int32], _ second: [Int32]?) -> AssembledTokens {
+    AssembledTokens(ids: first + [1] + (second.map { $0 + [1] } ?? []))
+  }
   func decode(_ ids: [Int32], skippingSpecialTokens: Bool) -> String { "" }
 }
