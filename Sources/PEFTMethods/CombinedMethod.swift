@@ -122,8 +122,11 @@ public final class CombinedMethod: PEFTMethod {
 
     func adapts(sublayer path: String) -> Bool { parts.contains { $0.adapts(sublayer: path) } }
 
-    func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable? {
-      parts.first { $0.adapts(sublayer: path) }?.sublayerOutput(path: path, output, residual: residual, pass)
+    func sublayerOutput(
+      path: String, _ output: Variable, residual: Variable, norm: ((Variable) -> Variable)?, _ pass: ForwardPass
+    ) -> Variable? {
+      parts.first { $0.adapts(sublayer: path) }?
+        .sublayerOutput(path: path, output, residual: residual, norm: norm, pass)
     }
   }
 

@@ -1,3 +1,4 @@
+import CKernels
 import Collectives
 import Diagnostics
 import NN
@@ -230,7 +231,10 @@ private struct LeafJob: Sendable {
     let members = leaf.map { set.dataset[$0] }
     let batch = LeafBatch(members)
     let pass = evaluator.inferencePass(sites: sites, pool: pool, panels: panels)
-    let state = evaluator.model.startDecoding(
+    guard let writer = evaluator.model as? any GenerativeModel else {
+      return scored(batch, members: members, pass)
+    }
+    let state = writer.startDecoding(
       sources: batch.sources, examples: batch.examples, maxNewTokens: generation.maxNewTokens,
       beamCount: generation.beamCount, pass)
     var found = Findings()
@@ -245,6 +249,26 @@ private struct LeafJob: Sendable {
       if let expected = matching.label(of: target) {
         found.labels.append((expected, matching.label(of: prediction)))
       }
+    }
+    return found
+  }
+
+  /// The leaf of a classifier.
+  private func scored(_ batch: LeafBatch, members: [EncodedExample], _ pass: ForwardPass) -> Findings {
+    guard let model = evaluator.model as? any ClassifierModel else {
+      preconditionFailure("\(evaluator.model.description.modelType) neither writes text nor scores labels")
+    }
+    var found = Findings()
+    let logits = model.logits(batch, pass)
+    found.lossSum = model.lossSum(logits: logits, labels: batch.labels, pass, gradientScale: 0)
+    found.targetCount = batch.targetCount
+    let names = model.description.head?.labels ?? []
+    for (row, member) in members.enumerated() {
+      let scores = logits.value.rows(row..<row + 1)
+      let (expected, answer) = (Int(member.target[0]), k_argmax(scores.pointer, scores.count))
+      found.predictions.append(
+        Prediction(example: member.index, prediction: names[answer], target: names[expected]))
+      found.labels.append((expected, answer))
     }
     return found
   }

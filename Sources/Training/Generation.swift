@@ -25,7 +25,7 @@ public struct SequenceGenerator: Sendable {
   public init(_ options: GenerationOptions) { self.options = options }
 
   /// - Returns: per source its `returnCount` answers, best first.
-  public func generate(sources: [[Int32]], examples: [UInt32], model: any LanguageModel, _ pass: ForwardPass)
+  public func generate(sources: [[Int32]], examples: [UInt32], model: any GenerativeModel, _ pass: ForwardPass)
     -> [[GeneratedSequence]]
   {
     let state = model.startDecoding(

@@ -74,6 +74,7 @@ struct GenerateCommand: ParsableCommand {
       cache: DataFlags.cacheFolder(nil), world: nil)
     let evaluator = LeafEvaluator(
       model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
+    let writer = try place.writer()
     let sites = evaluator.sites(pool: BufferPool())
     var options = search.options(eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens)
     options.returnCount = numReturnSequences
@@ -95,7 +96,7 @@ struct GenerateCommand: ParsableCommand {
       let range = leaves[leaf]
       let pass = evaluator.inferencePass(sites: sites, pool: pools[worker], panels: panels)
       let generated = generator.generate(
-        sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: evaluator.model, pass)
+        sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: writer, pass)
       for (index, sequences) in zip(range, generated) {
         answers.set(index, sequences.map { tokenizer.decode($0.answer, skippingSpecialTokens: true) })
       }

@@ -44,7 +44,7 @@ struct Workplace {
     of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL
   ) throws -> FrozenWeights {
     let description = model.description
-    let linears = description.linears.filter { $0.path != description.outputHeadPath }
+    let linears = description.linears.filter { !description.outputHeadPaths.contains($0.path) }
     return switch precision {
     case .fp32: .fp32
     case .bf16: .bf16(try PackedWeights(linears, identity: folder.identity(), directory: cache))
@@ -85,5 +85,15 @@ struct Workplace {
       wholeSetAt: location, task: task, tokenizer: tokenizer, encoding: encoding,
       cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.cores().count,
       warn: { RunLog.warning($0) })
+  }
+
+  /// The model, if it writes text.
+  ///
+  /// - Throws: `CheckpointError.wrongModelType` for a classifier.
+  func writer() throws -> any GenerativeModel {
+    if let writer = model as? any GenerativeModel { return writer }
+    throw CheckpointError.wrongModelType(
+      path: folder.config.origin, expected: ["t5", "gpt2"],
+      found: "'\(model.description.modelType)', a classifier, which writes no text: see classify and evaluate")
   }
 }
