@@ -1,4 +1,5 @@
 import Autograd
+import Checkpoints
 import TensorCore
 
 /// A part of a block with a residual connection around it.
@@ -132,6 +133,16 @@ extension ModelDescription {
   public var sourceStack: Stack { kind == .decoder ? .decoder : .encoder }
   /// Width of a row of logits.
   public var outputSize: Int { head?.labels.count ?? vocabularySize }
+  /// What a checkpoint of this model with its head must say in its `config.json`; nothing for a model that writes text.
+  public var configurationChanges: [String: JSON] {
+    guard let head else { return [:] }
+    let names = head.labels.enumerated()
+    return [
+      "architectures": [.string(architecture)], "problem_type": .string(head.problem.rawValue),
+      "id2label": .object(Dictionary(uniqueKeysWithValues: names.map { ("\($0)", .string($1)) })),
+      "label2id": .object(Dictionary(names.map { ($1, .integer($0)) }, uniquingKeysWith: { first, _ in first })),
+    ]
+  }
   /// Whether projections are stored `[in, out]`, as GPT-2's are: PEFT's `fan_in_fan_out`.
   public var fanInFanOut: Bool { linears.first?.layout == .inputByOutput }
 

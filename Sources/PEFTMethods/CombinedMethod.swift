@@ -73,6 +73,7 @@ public final class CombinedMethod: PEFTMethod {
   }
 
   public var virtualTokenCount: Int { parts.reduce(0) { $0 + $1.virtualTokenCount } }
+  public var occupiedPositionCount: Int { parts.reduce(0) { $0 + $1.occupiedPositionCount } }
 
   public var substitutions: [(base: Parameter, site: Int)] {
     zip(parts, siteRanges).flatMap { part, range in

@@ -63,6 +63,7 @@ public final class PaperPrefixTuning: PEFTMethod {
   // MARK: The method
 
   public var parameters: [Parameter] { groups.flatMap(\.encoder.parameters) }
+  public var occupiedPositionCount: Int { count }
 
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] {
     let width = model.headCount * model.headWidth

@@ -100,6 +100,7 @@ public final class PrefixTuning: PEFTMethod {
   // MARK: The method
 
   public var parameters: [Parameter] { encoder.parameters }
+  public var occupiedPositionCount: Int { configuration.virtualTokenCount }
 
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] {
     let matrix = encoder.output(parameters[...], tape)

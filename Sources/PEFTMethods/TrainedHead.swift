@@ -41,6 +41,7 @@ public final class TrainedHead: MergeableMethod {
   public var trainedParts: String? { [method.trainedParts, "the classifier's head"].compactMap(\.self).joined(separator: "; ") }
   public var learningRateFactors: [Double] { method.learningRateFactors + copies.map { _ in 1 } }
   public var virtualTokenCount: Int { method.virtualTokenCount }
+  public var occupiedPositionCount: Int { method.occupiedPositionCount }
 
   public var substitutions: [(base: Parameter, site: Int)] {
     method.substitutions + head.parameters.enumerated().map { ($1, siteCount + $0) }
