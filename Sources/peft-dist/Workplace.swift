@@ -28,7 +28,7 @@ struct Workplace {
     PhaseBoard.enter("loading the model")
     folder = try ModelFolder(URL(fileURLWithPath: path))
     model = try ModelCatalogue.load(folder)
-    let tokenizer = try T5Tokenizer(folder: folder.url)
+    let tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: model.description.modelType)
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
     self.tokenizer = tokenizer
     weights = try Self.weights(of: model, precision, folder: folder, cache: cache)

@@ -27,6 +27,7 @@ enum Fixtures {
 /// One id per word, its number of letters + 10; end-of-sequence 1.
 struct WordLengthTokenizer: Tokenizer {
   var identity = "word lengths"
+  let url = URL(fileURLWithPath: "words")
   let vocabularyCount = 1000
   let padID: Int32 = 0
   let eosID: Int32 = 1
