@@ -133,6 +133,8 @@ extension ModelDescription {
   public var sourceStack: Stack { kind == .decoder ? .decoder : .encoder }
   /// Width of a row of logits.
   public var outputSize: Int { head?.labels.count ?? vocabularySize }
+  /// Bytes that a decoder keeps of each token of its past: keys and values of every layer.
+  public var cacheBytes: Int { 2 * decoderLayerCount * headCount * headWidth * MemoryLayout<Float>.stride }
   /// What a checkpoint of this model with its head must say in its `config.json`; nothing for a model that writes text.
   public var configurationChanges: [String: JSON] {
     guard let head else { return [:] }

@@ -1,5 +1,7 @@
 import ArgumentParser
 import Autograd
+import Tokenization
+import Checkpoints
 import Collectives
 import Diagnostics
 import Foundation
@@ -24,8 +26,11 @@ struct GenerateCommand: ParsableCommand {
   var adapter: String?
   @Option(help: ArgumentHelp("File with one source text a line (default: standard input).", valueName: "file"))
   var input: String?
-  @Option(help: ArgumentHelp("Cut sources after this many tokens.", valueName: "tokens"))
-  var maxSourceLength = 512
+  @Option(
+    help: ArgumentHelp(
+      "Cut sources to this many tokens, of a decoder such as GPT-2 the last ones (default: 512, or what the model has room for).",
+      valueName: "tokens"))
+  var maxSourceLength: Int?
   @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
   var maxNewTokens = 64
   @Option(help: ArgumentHelp("Answers for each line, at most --num-beams.", valueName: "n"))
@@ -41,7 +46,7 @@ struct GenerateCommand: ParsableCommand {
 
   func validate() throws {
     let least = [
-      ("--max-source-length", maxSourceLength, 2), ("--max-new-tokens", maxNewTokens, 1),
+      ("--max-source-length", maxSourceLength ?? 2, 2), ("--max-new-tokens", maxNewTokens, 1),
       ("--num-return-sequences", numReturnSequences, 1), ("--threads-per-rank", threadsPerRank ?? 1, 1),
     ]
     for (flag, value, bound) in least where value < bound {
@@ -70,20 +75,19 @@ struct GenerateCommand: ParsableCommand {
   @MainActor
   private func generate() throws -> LeafDispatch.Ending {
     let place = try Workplace(
-      model: model.model, threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32,
+      ModelFolder(URL(fileURLWithPath: model.model)), threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32,
       cache: DataFlags.cacheFolder(nil), world: nil)
-    let evaluator = LeafEvaluator(
-      model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
+    let method = try place.method(adapter: adapter)
+    let evaluator = LeafEvaluator(model: place.model, method: method, weights: place.weights)
     let writer = try place.writer()
     let sites = evaluator.sites(pool: BufferPool())
     var options = search.options(eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens)
     options.returnCount = numReturnSequences
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
-    let sources = try lines().map { line -> [Int32] in
-      let ids = tokenizer.encode(line)
-      return ids.count <= maxSourceLength ? ids : Array(ids.prefix(maxSourceLength - 1)) + [tokenizer.eosID]
-    }
+    let limit = try place.sourceLimit(
+      maxSourceLength, method, targetLength: writer.description.kind == .decoder ? maxNewTokens : 0)
+    let sources = try lines().map { source(of: $0, limit: limit, tokenizer, writer.description.kind) }
     let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.beamCount)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()
@@ -103,6 +107,15 @@ struct GenerateCommand: ParsableCommand {
     }
     for answer in answers.takeReady() { print(answer) }
     return ending
+  }
+
+  /// An encoder reads a text from its beginning on; a decoder goes on from its end.
+  private func source(of line: String, limit: Int, _ tokenizer: any Tokenizer, _ kind: ModelKind) -> [Int32] {
+    let ids = tokenizer.tokens(of: line)
+    guard kind == .decoder else {
+      return tokenizer.assemble(Array(ids.prefix(limit - tokenizer.specialTokenCount(isPair: false))), nil).ids
+    }
+    return ids.isEmpty ? [tokenizer.eosID] : Array(ids.suffix(limit))
   }
 
   private func lines() throws -> [String] {
