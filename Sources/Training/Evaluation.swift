@@ -274,15 +274,15 @@ private struct LeafJob: Sendable {
   ) -> Findings {
     let state = model.startDecoding(
       sources: batch.sources, examples: batch.examples, maxNewTokens: generation.maxNewTokens,
-      beamCount: generation.rowsPerSource, pass)
+      beamCount: generation.beamCount, pass)
     var found = Findings()
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
     guard answers else { return found }
-    let written = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
+    let written = SequenceGenerator(generation).generate(state, count: members.count, pass)
     for (member, sequences) in zip(members, written) {
       let text = tokenizer.decode(sequences.first?.answer ?? [], skippingSpecialTokens: true)
-      found.answers.append((member.index, .text(generation.stops?.cut(text) ?? text)))
+      found.answers.append((member.index, .text(text)))
     }
     return found
   }

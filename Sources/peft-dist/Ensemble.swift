@@ -27,9 +27,8 @@ struct Ensemble {
 extension TaskMetrics {
   /// What two answers must have in common to be the same vote.
   fileprivate func vote(_ answer: Answer) -> String {
-    if case .labels(let names, _) = self, let label = answer.label(by: AnswerMatching(labels: names)) {
-      return names[label]
-    }
-    return answer.shown(labels: [])
+    guard case .labels(let names, _) = self else { return answer.shown(labels: []) }
+    let text = answer.shown(labels: names)
+    return AnswerMatching(labels: names).label(of: text).map { names[$0] } ?? text
   }
 }

@@ -5,9 +5,11 @@ import Diagnostics
 import Foundation
 import Models
 import NN
+import PEFTMethods
 import Tasks
 import TensorCore
 import Tokenization
+import Training
 
 /// What every command that runs a model has: base, tokenizer, leaf workers.
 @MainActor

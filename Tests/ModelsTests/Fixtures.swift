@@ -22,13 +22,9 @@ enum Golden {
   /// RoBERTa with a head for two labels; D 64, V 512, 66 positions.
   static func roberta() throws -> BERT { try BERT(ModelFolder(models.appending(path: "roberta"))) }
 
-  static func model(_ name: String) throws -> any GenerativeModel {
-    switch name {
-    case "t5_v11": try t5v11()
-    case "gpt2": try gpt2()
-    default: try t5()
-    }
-  }
+  static func t5(named name: String) throws -> T5 { try name == "t5_v11" ? t5v11() : t5() }
+
+  static func model(_ name: String) throws -> any GenerativeModel { try name == "gpt2" ? gpt2() : t5(named: name) }
 
   /// A method with values that matter: four virtual tokens, or LoRA with a B that is not zero; "none" for neither.
   static func method(_ name: String, _ model: any LanguageModel) throws -> any PEFTMethod {
