@@ -1,5 +1,3 @@
-import Foundation
-
 /// BERT's preparation of a text: control characters go, white space becomes spaces, Chinese characters get spaces
 /// around them, accents go, capitals become small.
 ///
@@ -13,7 +11,7 @@ struct BertNormalizer: Sendable, Equatable {
   func normalize(_ text: UnsafeBufferPointer<UInt8>, into output: inout [UInt8]) {
     let kinds = BertCharacter.Table()
     // Characters outside ASCII, until something ends their run: canonical order cannot cross such a place.
-    var run = ""
+    var run = CanonicalDecomposition()
     var position = 0
     output.reserveCapacity(output.count + text.count)
     while position < text.count {
@@ -27,12 +25,12 @@ struct BertNormalizer: Sendable, Equatable {
       case .ideograph where separatesIdeographs:
         flush(&run, kinds, into: &output)
         output.append(0x20)
-        run.unicodeScalars.append(scalar)
+        append(scalar, &run, into: &output)
         flush(&run, kinds, into: &output)
         output.append(0x20)
       default:
         guard scalar.isASCII else {
-          run.unicodeScalars.append(scalar)
+          append(scalar, &run, into: &output)
           continue
         }
         flush(&run, kinds, into: &output)
@@ -43,20 +41,21 @@ struct BertNormalizer: Sendable, Equatable {
     flush(&run, kinds, into: &output)
   }
 
-  /// Adds a run without ASCII to `output` and empties it.
-  private func flush(_ run: inout String, _ kinds: BertCharacter.Table, into output: inout [UInt8]) {
+  /// Adds a character outside ASCII to the run where it has to be decomposed.
+  private func append(_ scalar: Unicode.Scalar, _ run: inout CanonicalDecomposition, into output: inout [UInt8]) {
+    if stripsAccents { run.append(scalar) } else { appendLowercased(scalar, into: &output) }
+  }
+
+  /// Adds a run without its accents to `output` and empties it.
+  private func flush(_ run: inout CanonicalDecomposition, _ kinds: BertCharacter.Table, into output: inout [UInt8]) {
     guard !run.isEmpty else { return }
-    let isPlain = run.unicodeScalars.allSatisfy { (0x2010...0x2027).contains($0.value) }
-    if stripsAccents && !isPlain { run = run.decomposedStringWithCanonicalMapping }
-    for scalar in run.unicodeScalars {
-      if stripsAccents && kinds[scalar] == .mark { continue }
-      if lowercases && !isPlain {
-        output += scalar.properties.lowercaseMapping.utf8
-      } else {
-        output += String(scalar).utf8
-      }
-    }
-    run = ""
+    run.order()
+    for scalar in run.scalars where kinds[scalar] != .mark { appendLowercased(scalar, into: &output) }
+    run.removeAll()
+  }
+
+  private func appendLowercased(_ scalar: Unicode.Scalar, into output: inout [UInt8]) {
+    if lowercases { output += scalar.properties.lowercaseMapping.utf8 } else { output += String(scalar).utf8 }
   }
 
   /// Calls `body` with every word of normalised text: what white space separates, each punctuation mark alone.

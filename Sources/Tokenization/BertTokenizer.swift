@@ -49,17 +49,17 @@ public struct BertTokenizer: Tokenizer {
     classificationID = added.id(.classification) ?? 0
     let normalizer = try Self.normalizer(settings)
     self.normalizer = normalizer
-    self.added = (
-      added.matcher(normalized: false),
-      added.matcher(normalized: true) { content in
-        var normalized: [UInt8] = []
-        content.withUnsafeBufferPointer { normalizer.normalize($0, into: &normalized) }
-        return normalized
-      }
-    )
+    func normalized(_ content: [UInt8]) -> [UInt8] {
+      var output: [UInt8] = []
+      content.withUnsafeBufferPointer { normalizer.normalize($0, into: &output) }
+      return output
+    }
+    self.added = (added.matcher(normalized: false), added.matcher(normalized: true, normalized))
     segmenter = WordPieceSegmenter(pieces: vocabulary.pieces, prefix: Self.prefix, unknownID: unknownID)
     var texts = vocabulary.pieces + Array(repeating: [], count: added.count - vocabulary.pieces.count)
-    for (token, id) in added.tokens { texts[Int(id)] = token.content }
+    for (token, id) in added.tokens {
+      texts[Int(id)] = token.isNormalized ? normalized(token.content) : token.content
+    }
     self.texts = texts
     specialIDs = added.specialIDs
     cleansUpSpaces = try settings.flag("clean_up_tokenization_spaces") ?? false
