@@ -52,7 +52,7 @@ struct BenchTrainCommand: ParsableCommand {
 
   @MainActor
   private func measure(_ place: BenchPlace) throws {
-    let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
+    let options = try method.options(textIDs: { _ in [] }, wordIDs: { _ in [] }, labelIDs: [])
     let tuned = try MethodRequest(method.method).make(options, place.model, seed: 42)
     let engine = GradientEngine(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: place.world,

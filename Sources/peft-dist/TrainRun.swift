@@ -33,7 +33,8 @@ struct TrainRun {
     self.world = world
     PhaseBoard.enter("reading the data")
     let choice = try TaskChoice(
-      flags.data, model: flags.model.model, adapter: flags.initAdapter, seed: flags.seed,
+      flags.data, model: flags.model.model, adapter: flags.initAdapter,
+      template: flags.method.promptTemplate, seed: flags.seed,
       location: { try Self.trainLocation(flags, $0) })
     task = choice.task
     trainLocation = try Self.trainLocation(flags, task)
@@ -41,7 +42,7 @@ struct TrainRun {
       choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
       cache: flags.data.cacheFolder, world: world)
     let options = try flags.method.options(
-      textIDs: place.tokenizer.encode, labelIDs: place.labelIDs(task))
+      textIDs: place.tokenizer.encode, wordIDs: place.tokenizer.tokens, labelIDs: place.labelIDs(task))
     let request = try flags.methodRequest()
     if let path = flags.initAdapter {
       tuned = try request.adopt(
