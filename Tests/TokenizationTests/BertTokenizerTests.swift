@@ -70,7 +70,8 @@ import Testing
     let vocabulary = try lines.enumerated().map {
       "\(String(decoding: try JSONEncoder().encode(String($1)), as: UTF8.self)): \($0)"
     }.joined(separator: ", ")
-    let json = "{\"normalizer\": {\"lowercase\": false}, \"model\": {\"type\": \"WordPiece\", \"vocab\": {\(vocabulary)}}}"
+    let model = "{\"type\": \"WordPiece\", \"vocab\": {\(vocabulary)}}"
+    let json = "{\"normalizer\": {\"lowercase\": false}, \"model\": \(model)}"
     for (name, ids) in [("BertTokenizer", [3, 145, 4]), ("PreTrainedTokenizerFast", [3, 237, 4])] {
       try Fixtures.withFolder(
         [], of: Fixtures.bert,
@@ -109,6 +110,10 @@ import Testing
       case "[MASK]": Array(repeating: 5, count: 166_666)
       default: nil
       }
-    if let expected { #expect(ids == expected) } else { #expect(ids.count == text.split(separator: " ").joined().count) }
+    if let expected {
+      #expect(ids == expected)
+    } else {
+      #expect(ids.count == text.split(separator: " ").joined().count)
+    }
   }
 }
