@@ -63,6 +63,19 @@ import Testing
     }
   }
 
+  /// Found with tokenizers 0.23.3, whose categories are those of Unicode 8.
+  @Test func kindsOfCharacters() {
+    let kinds: [(Unicode.Scalar, BertCharacter)] = [
+      ("a", .word), ("$", .punctuation), ("^", .punctuation), ("€", .word), ("…", .punctuation), ("。", .punctuation),
+      ("\u{301}", .mark), ("\u{903}", .word), ("\u{ad}", .dropped), ("\u{e000}", .dropped), ("\u{85}", .dropped),
+      ("\t", .space), ("\u{3000}", .space), ("日", .ideograph), ("\u{2b820}", .word), ("か", .word),
+      // Younger characters, and those whose category has changed.
+      ("\u{61d}", .word), ("\u{2e43}", .word), ("\u{897}", .word), ("\u{890}", .word), ("\u{166d}", .punctuation),
+      ("\u{1734}", .mark), ("\u{1885}", .word),
+    ]
+    for (scalar, kind) in kinds { #expect(BertCharacter(scalar) == kind, "U+\(String(scalar.value, radix: 16))") }
+  }
+
   /// The switches of `tokenizer.json` count only where the class has none of its own.
   @Test func vocabularyFromTokenizerJSON() throws {
     let lines = try String(contentsOf: Fixtures.bert.appendingPathComponent("vocab.txt"), encoding: .utf8)
