@@ -237,9 +237,10 @@ private struct LeafJob: Sendable {
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
     guard generates else { return found }
-    let answers = SequenceGenerator(generation).generate(state, count: members.count, pass)
+    let answers = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
     for (member, answer) in zip(members, answers) {
-      let prediction = tokenizer.decode(answer.first?.answer ?? [], skippingSpecialTokens: true)
+      let text = tokenizer.decode(answer.first?.answer ?? [], skippingSpecialTokens: true)
+      let prediction = generation.stops?.cut(text) ?? text
       let target = tokenizer.decode(member.target, skippingSpecialTokens: true)
       found.predictions.append(Prediction(example: member.index, prediction: prediction, target: target))
       if let expected = matching.label(of: target) {

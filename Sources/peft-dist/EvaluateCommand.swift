@@ -36,6 +36,8 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write inputs and logits of the examples to a safetensors file.", valueName: "file"))
   var dump: String?
   @OptionGroup(title: "Search") var search: SearchFlags
+  @Option(help: ArgumentHelp("Sampling: another seed draws other answers (default: 42).", valueName: "n"))
+  var seed: UInt64?
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
   @OptionGroup(title: "Watching") var watch: WatchFlags
 
@@ -46,6 +48,7 @@ struct EvaluateCommand: ParsableCommand {
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
     guard (evalLimit ?? 1) >= 1 else { throw ValidationError("--eval-limit starts at 1") }
+    try search.requireSampling([("--seed", seed.map { "\($0)" })])
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
 
@@ -68,7 +71,8 @@ struct EvaluateCommand: ParsableCommand {
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
     let set = EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
     let generation = search.options(
-      eosIDs: place.model.description.eosIDs, maxNewTokens: place.maxTargetLength(data, task))
+      eosIDs: place.model.description.eosIDs, maxNewTokens: place.maxTargetLength(data, task),
+      tokenizer: place.tokenizer, seed: seed ?? SearchFlags.defaultSeed)
     var reports: [EvaluationReport] = []
     var evaluator: LeafEvaluator?
     for path in adapter.isEmpty ? [nil] : adapter.map(Optional.some) {

@@ -14,9 +14,11 @@ struct GenerateCommand: ParsableCommand {
     abstract: "Generate text: one answer for each line of standard input or of --input.",
     discussion: """
       Answers are printed in the order of the lines, --num-return-sequences of them for each, best first. The options of the
-      search have the names and meanings of Hugging Face's `generate`.
+      search have the names and meanings of Hugging Face's `generate`. What sampling draws depends on --seed and the number of
+      the line alone.
 
         peft-dist generate --model t5-small --adapter runs/lora/adapter --num-beams 4 --max-new-tokens 60 < texts
+        peft-dist generate --model t5-small --do-sample --top-p 0.9 --num-return-sequences 3 --seed 7 < texts
       """)
 
   @OptionGroup(title: "Model") var model: ModelFlags
@@ -28,9 +30,11 @@ struct GenerateCommand: ParsableCommand {
   var maxSourceLength = 512
   @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
   var maxNewTokens = 64
-  @Option(help: ArgumentHelp("Answers for each line, at most --num-beams.", valueName: "n"))
+  @Option(help: ArgumentHelp("Answers for each line: samples, otherwise at most --num-beams.", valueName: "n"))
   var numReturnSequences = 1
   @OptionGroup(title: "Search") var search: SearchFlags
+  @Option(help: ArgumentHelp("Sampling: another seed draws other answers (default: 42).", valueName: "n"))
+  var seed: UInt64?
   @Option(help: ArgumentHelp("Leaf workers (default: the cores of this process).", valueName: "n"))
   var threadsPerRank: Int?
   @Option(
@@ -47,11 +51,14 @@ struct GenerateCommand: ParsableCommand {
     for (flag, value, bound) in least where value < bound {
       throw ValidationError("\(flag) \(value): expected at least \(bound)")
     }
-    guard numReturnSequences <= search.numBeams else {
+    guard numReturnSequences <= (search.doSample ? 256 : search.numBeams) else {
       throw ValidationError(
-        "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(search.numBeams)"
+        search.doSample
+          ? "--num-return-sequences \(numReturnSequences): expected at most 256"
+          : "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(search.numBeams)"
       )
     }
+    try search.requireSampling([("--seed", seed.map { "\($0)" })])
     guard Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
     }
@@ -75,7 +82,9 @@ struct GenerateCommand: ParsableCommand {
     let evaluator = LeafEvaluator(
       model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
     let sites = evaluator.sites(pool: BufferPool())
-    var options = search.options(eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens)
+    var options = search.options(
+      eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens, tokenizer: place.tokenizer,
+      seed: seed ?? SearchFlags.defaultSeed)
     options.returnCount = numReturnSequences
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
@@ -83,7 +92,7 @@ struct GenerateCommand: ParsableCommand {
       let ids = tokenizer.encode(line)
       return ids.count <= maxSourceLength ? ids : Array(ids.prefix(maxSourceLength - 1)) + [tokenizer.eosID]
     }
-    let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.beamCount)
+    let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.rowsPerSource)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()
     let answers = AnswerTable(count: sources.count)
@@ -97,7 +106,12 @@ struct GenerateCommand: ParsableCommand {
       let generated = generator.generate(
         sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: evaluator.model, pass)
       for (index, sequences) in zip(range, generated) {
-        answers.set(index, sequences.map { tokenizer.decode($0.answer, skippingSpecialTokens: true) })
+        answers.set(
+          index,
+          sequences.map { sequence in
+            let text = tokenizer.decode(sequence.answer, skippingSpecialTokens: true)
+            return generator.options.stops?.cut(text) ?? text
+          })
       }
     }
     for answer in answers.takeReady() { print(answer) }

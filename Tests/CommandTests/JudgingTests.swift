@@ -219,6 +219,17 @@ import Testing
     (["generate", "--model", "m", "--num-beams", "2", "--early-stopping", "soon"], "expected true, false or never"),
     (["generate", "--model", "m", "--num-beams", "2", "--num-return-sequences", "3"], "--num-beams 2"),
     (["generate", "--model", "m", "--min-new-tokens", "65"], "--max-new-tokens allows 64"),
+    (["generate", "--model", "m", "--temperature", "0.7"], "--temperature 0.7 is for sampling: give --do-sample"),
+    (["generate", "--model", "m", "--top-k", "0"], "--top-k 0 is for sampling"),
+    (["generate", "--model", "m", "--seed", "1"], "--seed 1 is for sampling"),
+    (["generate", "--model", "m", "--do-sample", "--num-beams", "2"], "--do-sample does not go with --num-beams 2"),
+    (
+      ["generate", "--model", "m", "--do-sample", "--temperature", "0"], "--temperature 0.0: expected a number above 0"
+    ),
+    (["generate", "--model", "m", "--do-sample", "--top-p", "0"], "--top-p 0.0"),
+    (["generate", "--model", "m", "--do-sample", "--min-p", "2"], "--min-p 2.0"),
+    (["generate", "--model", "m", "--stop", ""], "--stop: the text is empty"),
+    (["evaluate", "--model", "m", "--data-dir", "d", "--seed", "1"], "--seed 1 is for sampling"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--repetition-penalty", "0"], "--repetition-penalty 0"),
     (["bench", "generate", "--new-tokens", "0"], "--new-tokens 0"),
     (["bench", "evaluate"], "--data-file is needed"),
