@@ -58,7 +58,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @MainActor
   private func evaluate(_ world: World) throws {
-    if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try requireWritable(path) } }
+    if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try OutputFile.requireWritable(path) } }
     let place = try Workplace(
       model: model.model, threads: leaf.threadsPerRank, precision: leaf.arithmetic, cache: data.cacheFolder,
       world: world)
@@ -113,19 +113,6 @@ struct EvaluateCommand: ParsableCommand {
     ]
     for (name, value) in report.metrics { members["eval_\(name)"] = .double(value) }
     return members
-  }
-
-  /// Finds out before the work whether its result can be written.
-  private func requireWritable(_ path: String) throws {
-    let url = URL(fileURLWithPath: path)
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
-      throw CheckpointError.wrongKind(path: path, expected: "the name of a file to write", found: "a folder")
-    }
-    let folder = url.deletingLastPathComponent().path
-    guard access(folder + "/.", W_OK) == 0 else {
-      throw CheckpointError.system(action: "write into", path: folder, code: errno)
-    }
   }
 
   private func write(_ predictions: [Prediction], task: any TextTask, location: URL, to path: String) throws {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Autograd
+import Checkpoints
 import Collectives
 import Diagnostics
 import Foundation
@@ -26,6 +27,11 @@ struct GenerateCommand: ParsableCommand {
   var adapter: String?
   @Option(help: ArgumentHelp("File with one source text a line (default: standard input).", valueName: "file"))
   var input: String?
+  @Option(
+    help: ArgumentHelp(
+      "Write one JSON line per source, with line, source, predictions and scores, instead of printing the answers.",
+      valueName: "file"))
+  var output: String?
   @Option(help: ArgumentHelp("Cut sources after this many tokens.", valueName: "tokens"))
   var maxSourceLength = 512
   @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
@@ -76,6 +82,7 @@ struct GenerateCommand: ParsableCommand {
   /// Lines in leaves, each decoded by one worker; answers are printed in order as soon as all before them are there.
   @MainActor
   private func generate() throws -> LeafDispatch.Ending {
+    if let output { try OutputFile.requireWritable(output) }
     let place = try Workplace(
       model: model.model, threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32,
       cache: DataFlags.cacheFolder(nil), world: nil)
@@ -88,7 +95,8 @@ struct GenerateCommand: ParsableCommand {
     options.returnCount = numReturnSequences
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
-    let sources = try lines().map { line -> [Int32] in
+    let lines = try lines()
+    let sources = lines.map { line -> [Int32] in
       let ids = tokenizer.encode(line)
       return ids.count <= maxSourceLength ? ids : Array(ids.prefix(maxSourceLength - 1)) + [tokenizer.eosID]
     }
@@ -96,9 +104,10 @@ struct GenerateCommand: ParsableCommand {
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()
     let answers = AnswerTable(count: sources.count)
+    let writesFile = output != nil
     let ending = try LeafDispatch(world: nil, workers: place.workers).run(
       order: Array(leaves.indices), shouldStop: { StopRequest.isPending },
-      onPoll: { for answer in answers.takeReady() { print(answer) } }
+      onPoll: { if output == nil { for answer in answers.takeReady() { print(answer) } } }
     ) { worker, leaf in
       MatrixBackend.prepareThread()
       let range = leaves[leaf]
@@ -106,16 +115,31 @@ struct GenerateCommand: ParsableCommand {
       let generated = generator.generate(
         sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: evaluator.model, pass)
       for (index, sequences) in zip(range, generated) {
+        let texts = sequences.map { sequence in
+          let text = tokenizer.decode(sequence.answer, skippingSpecialTokens: true)
+          return generator.options.stops?.cut(text) ?? text
+        }
         answers.set(
           index,
-          sequences.map { sequence in
-            let text = tokenizer.decode(sequence.answer, skippingSpecialTokens: true)
-            return generator.options.stops?.cut(text) ?? text
-          })
+          writesFile
+            ? [Self.record(line: index + 1, lines[index], texts, sequences.compactMap(\.score))] : texts)
       }
     }
-    for answer in answers.takeReady() { print(answer) }
+    let rest = answers.takeReady()
+    if let output, ending == .complete {
+      try AtomicFile.write(Array(rest.joined().utf8), to: URL(fileURLWithPath: output))
+    } else if output == nil {
+      for answer in rest { print(answer) }
+    }
     return ending
+  }
+
+  /// One line of `--output`; the scores are those of beam search, and null otherwise.
+  private static func record(line: Int, _ source: String, _ predictions: [String], _ scores: [Float]) -> String {
+    JSON.object([
+      "line": .integer(line), "source": .string(source), "predictions": .array(predictions.map { .string($0) }),
+      "scores": scores.isEmpty ? .null : .array(scores.map { .double(Double($0)) }),
+    ]).encoded(.compact) + "\n"
   }
 
   private func lines() throws -> [String] {

@@ -57,4 +57,25 @@ import Testing
     guard !flags.contains("--num-beams") else { return }
     for (cut, whole) in zip(cut, whole) { #expect(cut == String(whole.prefix { $0 != letter })) }
   }
+
+  @Test func answersGoToAFile() throws {
+    let tiny = try TinyRun()
+    let file = tiny.file("answers.jsonl")
+    let flags = ["--num-beams", "2", "--num-return-sequences", "2"]
+    let printed = try generate(tiny, 1, texts, flags)
+    #expect(try generate(tiny, 2, texts, flags + ["--output", file.path]).isEmpty)
+    let rows = try RunResults.lines(of: file).map { try JSONObject(line: $0) }
+    #expect(try rows.map { try $0.int("line") } == Array(1...40))
+    #expect(try rows.map { try $0.string("source") } == texts)
+    #expect(try rows.flatMap { try $0.strings("predictions") } == printed)
+    for row in rows {
+      let scores = try row.array("scores").map { try #require(Double($0.encoded(.compact))) }
+      #expect(scores.count == 2 && scores[0] >= scores[1] && scores[0] < 0)
+    }
+    _ = try generate(tiny, 1, ["a"], ["--output", file.path])
+    #expect(try JSONObject(line: String(contentsOf: file, encoding: .utf8))["scores"] == .null)
+    let refused = try tiny.run(["generate", "--model", tiny.model.path, "--output", tiny.folder.path], input: "a")
+    #expect(refused.exitCode == 1)
+    refused.expectOneError(containing: [tiny.folder.path, "a folder"])
+  }
 }
