@@ -13,6 +13,8 @@ public struct CounterGenerator: Sendable {
     case split = 4
     case sampling = 5
     case bench = 6
+    /// What an objective for pre-training hides.
+    case objective = 7
   }
 
   /// The Philox key, a mix of seed, purpose, step and site.

@@ -33,6 +33,12 @@ import Testing
       file: "generation/filters.json", path: [.key("tests"), .index(5), .key("kept"), .index(4)],
       report: "generation/filters"),
     Change(
+      file: "span_corruption.json", path: [.key("worked_examples"), .index(1), .key("inputs"), .index(3)],
+      report: "span_corruption"),
+    Change(
+      file: "span_corruption.json", path: [.key("random_spans_counts"), .index(9), .key("num_noise_spans")],
+      report: "span_corruption"),
+    Change(
       file: "t5_buckets.json", path: [.key("tables"), .index(3), .key("bucket"), .index(290)],
       report: "t5_buckets"),
     Change(

@@ -75,6 +75,10 @@ import Testing
     #expect(try replay("t5_buckets.json").agreeing == 1)
   }
 
+  @Test func spanCorruption() throws {
+    #expect(try replay("span_corruption.json").agreeing == 1)
+  }
+
   @Test func optimizers() throws {
     let result = try replay("optim")
     #expect(result.agreeing == 13 + 3 + 10 + 5 && result.notSupported.isEmpty)
