@@ -15,6 +15,8 @@ public struct CounterGenerator: Sendable {
     case bench = 6
     /// What an objective for pre-training hides.
     case objective = 7
+    /// Weights of a model that has learned nothing yet.
+    case freshModel = 8
   }
 
   /// The Philox key, a mix of seed, purpose, step and site.

@@ -15,7 +15,7 @@ struct PeftDist: ParsableCommand {
     version: version,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self, ConvertPromptCommand.self,
-      InspectCommand.self,
+      InitModelCommand.self, InspectCommand.self,
       ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
     ])

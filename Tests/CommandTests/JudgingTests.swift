@@ -184,9 +184,16 @@ import Testing
 
   // MARK: Usage
 
+  private static func initModel(_ family: String, heads: Int = 2) -> [String] {
+    [
+      "init-model", "--family", family, "--vocab-size", "9", "--hidden-size", "8", "--layers", "1", "--heads",
+      "\(heads)", "--output", "/nowhere/model",
+    ]
+  }
+
   private static let commands = [
     "train", "evaluate", "generate", "merge", "convert-prompt", "inspect", "conformance", "doctor", "bench", "diff",
-    "verify",
+    "verify", "init-model",
   ]
 
   @Test func everyCommandHasHelp() throws {
@@ -230,6 +237,11 @@ import Testing
     (["generate", "--model", "m", "--do-sample", "--min-p", "2"], "--min-p 2.0"),
     (["generate", "--model", "m", "--stop", ""], "--stop: the text is empty"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--seed", "1"], "--seed 1 is for sampling"),
+    (Self.initModel("t6"), "--family t6: expected t5, gpt2, roberta, bert"),
+    (Self.initModel("gpt2") + ["--gated"], "--gated is for --family t5, not gpt2"),
+    (Self.initModel("t5") + ["--max-positions", "9"], "--max-positions: T5"),
+    (Self.initModel("t5") + ["--num-labels", "2"], "--num-labels is for --family roberta or bert"),
+    (Self.initModel("bert", heads: 3), "--heads 3: --hidden-size 8 is not a multiple"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--repetition-penalty", "0"], "--repetition-penalty 0"),
     (["bench", "generate", "--new-tokens", "0"], "--new-tokens 0"),
     (["bench", "evaluate"], "--data-file is needed"),
