@@ -42,6 +42,17 @@ extension ModelFolder {
     return digest
   }
 
+  /// Writes a SentencePiece model and the JSON files beside it.
+  ///
+  /// - Returns: size and SHA-256 of `spiece.model`.
+  /// - Throws: `CheckpointError` naming the file.
+  @discardableResult
+  public static func write(tokenizer model: [UInt8], companions: [String: JSON], to target: URL) throws -> FileDigest {
+    try makeFolder(target)
+    for (name, json) in companions { try AtomicFile.write(json, to: target.appendingPathComponent(name)) }
+    return try AtomicFile.write(model, to: target.appendingPathComponent("spiece.model"))
+  }
+
   /// Copies the tokenizer of the model in `base` to another model.
   ///
   /// - Throws: `CheckpointError.missing` if there is none.

@@ -15,7 +15,7 @@ struct PeftDist: ParsableCommand {
     version: version,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, MergeCommand.self, ConvertPromptCommand.self,
-      InitModelCommand.self, InspectCommand.self,
+      InitModelCommand.self, TrainTokenizerCommand.self, InspectCommand.self,
       ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
     ])

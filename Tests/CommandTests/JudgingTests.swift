@@ -193,7 +193,7 @@ import Testing
 
   private static let commands = [
     "train", "evaluate", "generate", "merge", "convert-prompt", "inspect", "conformance", "doctor", "bench", "diff",
-    "verify", "init-model",
+    "verify", "init-model", "train-tokenizer",
   ]
 
   @Test func everyCommandHasHelp() throws {
@@ -242,6 +242,7 @@ import Testing
     (Self.initModel("t5") + ["--max-positions", "9"], "--max-positions: T5"),
     (Self.initModel("t5") + ["--num-labels", "2"], "--num-labels is for --family roberta or bert"),
     (Self.initModel("bert", heads: 3), "--heads 3: --hidden-size 8 is not a multiple"),
+    (["train-tokenizer", "--input", "a", "--output", "o", "--vocab-size", "3"], "--vocab-size 3: expected 4"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--repetition-penalty", "0"], "--repetition-penalty 0"),
     (["bench", "generate", "--new-tokens", "0"], "--new-tokens 0"),
     (["bench", "evaluate"], "--data-file is needed"),
