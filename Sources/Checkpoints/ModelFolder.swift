@@ -50,7 +50,11 @@ public struct ModelFolder: Sendable {
   }
 
   /// A fresh view of the weights, to build one model from.
-  public func weights() -> WeightSource { WeightSource(files: fileOfTensor, origin: url.path) }
+  ///
+  /// - Parameter name: the name a model knows a stored tensor by; that of the file unless given.
+  public func weights(named name: (String) -> String = { $0 }) -> WeightSource {
+    WeightSource(files: fileOfTensor, origin: url.path, name: name)
+  }
 
   /// Bytes of all files with weights.
   public var weightByteCount: Int { weightFiles.reduce(0) { $0 + $1.bytes.count } }

@@ -22,13 +22,13 @@ public final class WeightSource {
     let read: () throws -> Tensor
   }
 
-  /// Weights in files; `files` maps each name to the file that holds it.
-  init(files: [String: SafetensorsFile], origin: String) {
+  /// Weights in files; `files` maps each name to the file that holds it, `name` that name to the one it is looked up by.
+  init(files: [String: SafetensorsFile], origin: String, name known: (String) -> String = { $0 }) {
     self.origin = origin
     var entries: [String: Entry] = [:]
     for (name, file) in files {
       guard let info = file.info(name) else { continue }
-      entries[name] = Entry(type: info.type, shape: info.shape) { try file.tensor(name) }
+      entries[known(name)] = Entry(type: info.type, shape: info.shape) { try file.tensor(name) }
     }
     self.entries = entries
   }

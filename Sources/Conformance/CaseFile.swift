@@ -48,37 +48,76 @@ struct CaseFile {
 
 /// `inputs.safetensors` of a case as one leaf for each micro-batch.
 ///
-/// Masked source positions are dropped, as nothing is padded here. Labels keep their length and their -100, so that
-/// every logit of the reference has a counterpart.
+/// Masked source positions are dropped, as nothing is padded here. An encoder-decoder's labels keep their length and their
+/// -100, so that every logit of the reference has a counterpart. A decoder's row is cut where its first target stands: what
+/// lies before is the source, the rest are labels.
 struct CaseInputs {
   let leaves: [LeafBatch]
   let rowCount: Int
+  /// Labels of a row of the reference.
   let labelLength: Int
 
-  /// - Parameter microBatches: ranges of rows `[first, end]`; nil for one leaf with all rows.
-  init(_ file: SafetensorsFile, prefix: String = "", model: ModelDescription, microBatches: [[Int]]?) throws {
-    let sources = try Self.sources(file, prefix: prefix, model: model)
-    let labels = try Self.matrix(file, "labels")
-    let allowed = 0..<Int64(model.vocabularySize)
-    guard labels.count == sources.count, labels[0].count > 0,
-      labels.joined().allSatisfy({ allowed.contains($0) || $0 == -100 })
-    else {
-      throw ConformanceError.badInputs(
-        file: file.path,
-        reason: "labels: expected a row of ids below \(model.vocabularySize) or -100 for each source")
+  /// - Parameters:
+  ///   - microBatches: ranges of rows `[first, end]`; nil for one leaf with all rows.
+  ///   - hasSoftPrompt: whether a virtual token stands before the first one, so that this may be a target.
+  init(
+    _ file: SafetensorsFile, prefix: String = "", model: ModelDescription, microBatches: [[Int]]?, hasSoftPrompt: Bool
+  ) throws {
+    var sources = try Self.sources(file, prefix: prefix, model: model)
+    var labels: [[Int32]]
+    switch model.kind {
+    case .encoderDecoder:
+      labels = try Self.labels(file, model)
+      labelLength = labels[0].count
+    case .decoder:
+      (sources, labels) = try Self.cut(sources, Self.labels(file, model), file, hasSoftPrompt: hasSoftPrompt)
+      labelLength = labels.first?.count ?? 0
+    case .classifier:
+      labels = try file.integers("labels").map { [Int32(clamping: $0)] }
+      labelLength = 1
+    }
+    guard labels.count == sources.count else {
+      throw ConformanceError.badInputs(file: file.path, reason: "labels: expected one row for each source")
     }
     rowCount = sources.count
-    labelLength = labels[0].count
-    leaves = try (microBatches ?? [[0, sources.count]]).map { range in
-      guard range.count == 2, 0 <= range[0], range[0] < range[1], range[1] <= sources.count else {
+    let (rows, targets) = (sources, labels)
+    leaves = try (microBatches ?? [[0, rows.count]]).map { range in
+      guard range.count == 2, 0 <= range[0], range[0] < range[1], range[1] <= rows.count else {
         throw ConformanceError.badInputs(
-          file: file.path, reason: "micro_batches: \(range) is no range of its \(sources.count) rows")
+          file: file.path, reason: "micro_batches: \(range) is no range of its \(rows.count) rows")
       }
-      let rows = range[0]..<range[1]
+      let part = range[0]..<range[1]
       return LeafBatch(
-        sources: Array(sources[rows]), labels: labels[rows].map { $0.map { Int32($0) } },
-        examples: rows.map { UInt32($0) })
+        sources: Array(rows[part]), labels: Array(targets[part]), examples: part.map { UInt32($0) })
     }
+  }
+
+  private static func labels(_ file: SafetensorsFile, _ model: ModelDescription) throws -> [[Int32]] {
+    let labels = try matrix(file, "labels")
+    let allowed = 0..<Int64(model.vocabularySize)
+    guard labels[0].count > 0, labels.joined().allSatisfy({ allowed.contains($0) || $0 == -100 }) else {
+      throw ConformanceError.badInputs(
+        file: file.path, reason: "labels: expected rows of ids below \(model.vocabularySize) or -100")
+    }
+    return labels.map { $0.map { Int32($0) } }
+  }
+
+  /// Sources and labels of a decoder's rows, whose padding stands on the right.
+  private static func cut(
+    _ rows: [[Int32]], _ labels: [[Int32]], _ file: SafetensorsFile, hasSoftPrompt: Bool
+  ) throws -> ([[Int32]], [[Int32]]) {
+    var (sources, targets): ([[Int32]], [[Int32]]) = ([], [])
+    for (row, labels) in zip(rows, labels) {
+      let own = labels.prefix(row.count)
+      let first = max(own.firstIndex { $0 != -100 } ?? row.count, hasSoftPrompt ? 0 : 1)
+      guard own.dropFirst(first).elementsEqual(row.dropFirst(first)) else {
+        throw ConformanceError.badInputs(
+          file: file.path, reason: "labels: expected -100, then the ids of the row up to its end")
+      }
+      sources.append(Array(row.prefix(first)))
+      targets.append(Array(row.dropFirst(first)))
+    }
+    return (sources, targets)
   }
 
   var targetCount: Int { leaves.reduce(0) { $0 + $1.targetCount } }
@@ -103,6 +142,11 @@ struct CaseInputs {
       }
       return row[first...last].map { Int32($0) }
     }
+  }
+
+  /// All ids of each row of `input_ids`.
+  static func padded(_ file: SafetensorsFile, prefix: String, model: ModelDescription) throws -> [[Int32]] {
+    try matrix(file, prefix + "input_ids").map { $0.map { Int32(clamping: $0) } }
   }
 
   /// The rows of a tensor of integers with two dimensions, at least one row.

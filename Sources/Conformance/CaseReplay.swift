@@ -2,6 +2,7 @@ import Autograd
 import Checkpoints
 import Collectives
 import Foundation
+import Models
 import NN
 import TensorCore
 import Training
@@ -17,7 +18,10 @@ struct CaseReplay {
 
   static func report(_ folder: URL) -> CaseReport {
     let name = (try? CaseFile(folder).name) ?? folder.lastPathComponent
-    return CaseReport(name) { try CaseReplay(folder).findings() }
+    return CaseReport(name) {
+      let file = try CaseFile(folder)
+      return file.method == "LOSSES" ? try LossReplay.findings(file) : try CaseReplay(folder).findings()
+    }
   }
 
   init(_ folder: URL) throws {
@@ -29,7 +33,8 @@ struct CaseReplay {
       training: file.hasTrainingForm && ReferenceRoot.exists(training) ? training : nil, model: model)
     inputs = try CaseInputs(
       file.tensors("inputs.safetensors"), model: model.description,
-      microBatches: file.json["micro_batches"] == nil ? nil : file.json.integerLists("micro_batches"))
+      microBatches: file.json["micro_batches"] == nil ? nil : file.json.integerLists("micro_batches"),
+      hasSoftPrompt: method.virtualTokenCount > 0)
     guard inputs.targetCount > 0 else {
       throw ConformanceError.badInputs(
         file: file.url("inputs.safetensors").path, reason: "labels: no target at all")
@@ -60,14 +65,42 @@ struct CaseReplay {
     return findings + [base]
   }
 
-  /// All logits `[B, T, V]`, those at ignored labels included.
+  /// All logits: of an encoder-decoder `[B, T, V]`, those at ignored labels included; of a classifier `[B, C]`; of a decoder
+  /// `[B, T, V]` at every position of a row, virtual tokens included, but not at its padding, where the reference's mean
+  /// nothing.
   private func logits(_ expected: SafetensorsFile) throws -> Finding {
     var finding = Finding("logits", try file.tolerance("logits"))
+    let reference = try expected.tensor("logits")
+    if let decoder = model as? GPT2 {
+      try compareRows(decoder, reference, &finding)
+      return finding
+    }
     var rows: [Float] = []
     for leaf in inputs.leaves { rows += model.logits(leaf, inferencePass()).value.values }
-    let found = Tensor(rows, shape: [inputs.rowCount, inputs.labelLength, model.description.vocabularySize])
-    finding.compare(found, try expected.tensor("logits"), at: "logits")
+    let width = model.description.outputSize
+    let shape =
+      model.description.kind == .classifier
+      ? [inputs.rowCount, width] : [inputs.rowCount, inputs.labelLength, width]
+    finding.compare(Tensor(rows, shape: shape), reference, at: "logits")
     return finding
+  }
+
+  private func compareRows(_ decoder: GPT2, _ reference: Tensor, _ finding: inout Finding) throws {
+    let (positions, width) = (reference.shape[1], decoder.description.vocabularySize)
+    var row = 0
+    for leaf in inputs.leaves {
+      let found = decoder.logitsOfAllPositions(leaf, inferencePass()).value
+      var start = 0
+      for (source, labels) in zip(leaf.sources, leaf.labels) {
+        let count = method.virtualTokenCount + source.count + labels.count
+        finding.compare(exactly: count <= positions, true, at: "positions of row \(row)")
+        let expected = reference.reshaped([reference.shape[0] * positions, width])
+          .rows(row * positions..<row * positions + min(count, positions))
+        finding.compare(found.rows(start..<start + min(count, positions)), expected, at: "logits of row \(row)")
+        start += count
+        row += 1
+      }
+    }
   }
 
   private func forwardLoss() throws -> Finding {

@@ -11,7 +11,7 @@ import Training
 final class GenerationReplay {
   private let root: ReferenceRoot
   private let inputs: SafetensorsFile
-  private var models: [String: any LanguageModel] = [:]
+  private var models: [String: any GenerativeModel] = [:]
 
   static func reports(_ folder: URL) throws -> [CaseReport] {
     let json = try JSONObject(file: folder.appendingPathComponent("generation.json"))
@@ -42,8 +42,13 @@ final class GenerationReplay {
       ? FrozenBase() : try ReferenceModel.read(root.resolve("adapter", of: entry), model: model)
     let sources = try CaseInputs.sources(
       inputs, prefix: entry.string("inputs") + ".", model: model.description)
+    // A decoder's sequences begin with the prompt as the reference padded it, which its rules look back on.
+    let prompts =
+      model.description.kind == .decoder
+      ? try CaseInputs.padded(inputs, prefix: entry.string("inputs") + ".", model: model.description) : nil
     let options = try ReferenceGeneration.options(
-      arguments, vocabularySize: model.description.vocabularySize, eosIDs: model.description.eosIDs)
+      arguments, vocabularySize: model.description.vocabularySize, eosIDs: model.description.eosIDs,
+      promptLength: prompts?.first?.count ?? 1)
     let padID = Int32(try arguments.int("pad_token_id", in: 0...model.description.vocabularySize - 1))
 
     MatrixBackend.prepareThread()
@@ -51,7 +56,9 @@ final class GenerationReplay {
     let evaluator = LeafEvaluator(model: model, method: method)
     let pass = evaluator.inferencePass(sites: evaluator.sites(pool: pool), pool: pool)
     let examples = sources.indices.map { UInt32($0) }
-    let generated = SequenceGenerator(options).generate(sources: sources, examples: examples, model: model, pass)
+    let decoding = model.startDecoding(
+      sources: sources, examples: examples, maxNewTokens: options.maxNewTokens, beamCount: options.beamCount, pass)
+    let generated = SequenceGenerator(options).generate(decoding, count: sources.count, prompts: prompts, pass)
     var findings = try ReferenceGeneration.compare(generated.flatMap(\.self), options: options, padID: padID, entry)
     guard let logits = try entry.optionalDoubles("step0_max_logit") else { return findings }
     var first = Finding("first logit", Tolerance(absolute: 1e-4))
@@ -65,10 +72,12 @@ final class GenerationReplay {
     return findings
   }
 
-  private func model(_ entry: JSONObject) throws -> any LanguageModel {
+  private func model(_ entry: JSONObject) throws -> any GenerativeModel {
     let path = try entry.string("model")
     if let model = models[path] { return model }
-    let model = try ReferenceModel.load(root.resolve("model", of: entry))
+    guard let model = try ReferenceModel.load(root.resolve("model", of: entry)) as? any GenerativeModel else {
+      throw NotSupported(reason: "generation with \(path)")
+    }
     models[path] = model
     return model
   }

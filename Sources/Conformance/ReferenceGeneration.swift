@@ -3,8 +3,10 @@ import Training
 
 /// Generation as reference data describes it: arguments of HF `generate`, and what came out.
 enum ReferenceGeneration {
-  /// HF's `max_length` and `min_length` count the start token.
-  static func options(_ arguments: JSONObject, vocabularySize: Int, eosIDs: [Int32]) throws -> GenerationOptions {
+  /// HF's `max_length` and `min_length` count the prompt, padding included.
+  static func options(
+    _ arguments: JSONObject, vocabularySize: Int, eosIDs: [Int32], promptLength: Int = 1
+  ) throws -> GenerationOptions {
     let ids: [Int]
     if case .array? = arguments["eos_token_id"] {
       ids = try arguments.ints("eos_token_id")
@@ -18,7 +20,7 @@ enum ReferenceGeneration {
     if arguments["max_new_tokens"] != nil {
       options.maxNewTokens = try arguments.int("max_new_tokens", in: 1...100_000)
     } else {
-      options.maxNewTokens = try arguments.int("max_length", in: 2...100_000) - 1
+      options.maxNewTokens = try arguments.int("max_length", in: promptLength + 1...100_000) - promptLength
     }
     try readRules(arguments, into: &options)
     if arguments["num_beams"] != nil { options.beamCount = try arguments.int("num_beams", in: 1...1024) }

@@ -2,45 +2,44 @@ import Checkpoints
 import Foundation
 import Tokenization
 
-/// Replays `tokenizers/`: ids and texts of every string, and the vocabulary.
+/// Replays `tokenizers/`: ids and texts of every string, pairs, batches, and the vocabulary.
 enum TokenizerReplay {
   static func reports(_ folder: URL) throws -> [CaseReport] {
     let suffix = "_goldens.json"
     let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
       .filter { $0.hasSuffix(suffix) }.map { String($0.dropLast(suffix.count)) }.sorted()
     return names.flatMap { name -> [CaseReport] in
-      guard name == "t5" else {
+      guard TokenizerCatalogue.modelTypes.contains(name) else {
         return [CaseReport("tokenizers/\(name)", .notSupported(reason: "tokenizer \(name)"))]
       }
-      return t5(folder)
+      let pieces = folder.appendingPathComponent("\(name)_pieces.json")
+      let vocabulary = folder.appendingPathComponent(name)
+      guard ReferenceRoot.exists(pieces) else { return [goldens(name, folder)] }
+      return [
+        goldens(name, folder),
+        CaseReport("tokenizers/\(name)_pieces") {
+          try self.pieces(JSONObject(file: pieces), T5Tokenizer(folder: vocabulary).model)
+        },
+      ]
     }
   }
 
-  private static func t5(_ folder: URL) -> [CaseReport] {
-    let vocabulary = folder.appendingPathComponent("t5")
+  private static func goldens(_ name: String, _ folder: URL) -> CaseReport {
     var exceptions: [String] = []
-    let strings = CaseReport("tokenizers/t5") {
-      let json = try JSONObject(file: folder.appendingPathComponent("t5_goldens.json"))
-      let tokenizer = try T5Tokenizer(folder: vocabulary)
-      return try self.strings(json, tokenizer, &exceptions) + [
+    let report = CaseReport("tokenizers/\(name)") {
+      let json = try JSONObject(file: folder.appendingPathComponent("\(name)_goldens.json"))
+      let tokenizer = try TokenizerCatalogue.load(folder: folder.appendingPathComponent(name), modelType: name)
+      return try strings(json, tokenizer, &exceptions) + sequences(json, tokenizer) + [
         information(try json.object("info"), tokenizer)
       ]
     }
-    let pieces = folder.appendingPathComponent("t5_pieces.json")
-    let report = CaseReport(strings.name, strings.outcome, knownExceptions: exceptions)
-    guard ReferenceRoot.exists(pieces) else { return [report] }
-    return [
-      report,
-      CaseReport("tokenizers/t5_pieces") {
-        try self.pieces(JSONObject(file: pieces), T5Tokenizer(folder: vocabulary).model)
-      },
-    ]
+    return CaseReport(report.name, report.outcome, knownExceptions: exceptions)
   }
 
   /// Rows where SentencePiece itself differs from HF on exotic characters are optional in the reference: one that
   /// disagrees is listed in `exceptions`.
   private static func strings(
-    _ json: JSONObject, _ tokenizer: T5Tokenizer, _ exceptions: inout [String]
+    _ json: JSONObject, _ tokenizer: any Tokenizer, _ exceptions: inout [String]
   ) throws -> [Finding] {
     var (ids, plain) = (Finding("ids"), Finding("SentencePiece ids"))
     var (decoded, skipped) = (Finding("decoded"), Finding("decoded without special tokens"))
@@ -60,9 +59,9 @@ enum TokenizerReplay {
       skipped.compare(
         exactly: Array(tokenizer.decode(expected, skippingSpecialTokens: true).utf8),
         Array(try entry.string("decoded_skip_special").utf8), at: "row \(row)")
-      if let expected = try entry.optionalInts("spm_ids") {
+      if let expected = try entry.optionalInts("spm_ids"), let model = (tokenizer as? T5Tokenizer)?.model {
         plain.compare(
-          exactly: try tokenizer.model.encode(text), expected.map { Int32(clamping: $0) }, at: "row \(row)")
+          exactly: try model.encode(text), expected.map { Int32(clamping: $0) }, at: "row \(row)")
       }
     }
     return [ids, decoded, skipped] + (plain.comparedCount > 0 ? [plain] : [])
@@ -73,14 +72,13 @@ enum TokenizerReplay {
     return !["</s>", "<pad>", "<unk>", "<extra_id_"].contains(where: text.contains)
   }
 
-  private static func information(_ json: JSONObject, _ tokenizer: T5Tokenizer) throws -> Finding {
+  private static func information(_ json: JSONObject, _ tokenizer: any Tokenizer) throws -> Finding {
     var finding = Finding("special tokens")
+    let t5 = tokenizer as? T5Tokenizer
     let facts: [(String, Int?)] = [
-      ("len", tokenizer.vocabularyCount), ("spm_vocab_size", tokenizer.model.count),
-      ("pad", Int(tokenizer.padID)),
+      ("len", tokenizer.vocabularyCount), ("spm_vocab_size", t5?.model.count), ("pad", Int(tokenizer.padID)),
       ("eos", Int(tokenizer.eosID)), ("unk", Int(tokenizer.unknownID)),
-      ("extra_id_0", tokenizer.sentinelID(0).map { Int($0) }),
-      ("extra_id_99", tokenizer.sentinelID(99).map { Int($0) }),
+      ("extra_id_0", t5?.sentinelID(0).map { Int($0) }), ("extra_id_99", t5?.sentinelID(99).map { Int($0) }),
     ]
     for (key, found) in facts {
       finding.compare(exactly: found, try json.optionalInt(key), at: key)

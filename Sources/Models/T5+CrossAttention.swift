@@ -48,7 +48,7 @@ extension T5 {
     let normed = pass.tape.rmsNorm(
       x, weight: pass.variable(attention.norm), epsilon: configuration.normEpsilon)
     let context = context(attention, q: attention.q(normed, layout, pass), layout, memory, pass)
-    return add(attention.o(context, layout, pass), to: x, path: attention.path, layout, pass)
+    return pass.add(attention.o(context, layout, pass), to: x, path: attention.path, layout)
   }
 }
 

@@ -172,7 +172,7 @@ final class T5DecodingState: DecodingState {
       let context = pass.tape.stepAttention(
         q: attention.q(normed, rows.layout, pass), keys: cache.keys, values: cache.values, groups: [own],
         form: model.form(causal: false, pass), bias: bias)
-      x = model.add(attention.o(context, rows.layout, pass), to: x, path: attention.path, rows.layout, pass)
+      x = pass.add(attention.o(context, rows.layout, pass), to: x, path: attention.path, rows.layout)
       if let cross = block.crossAttention { x = crossAttend(cross, x, rows, cache, pass) }
       x = model.feedForward(block.feedForward, x, rows.layout, pass)
     }
@@ -197,7 +197,7 @@ final class T5DecodingState: DecodingState {
     let context = pass.tape.stepAttention(
       q: attention.q(norm(x, attention.norm, pass), layout, pass), keys: cross.keys, values: cross.values,
       groups: groups, form: model.form(causal: false, pass))
-    return model.add(attention.o(context, layout, pass), to: x, path: attention.path, layout, pass)
+    return pass.add(attention.o(context, layout, pass), to: x, path: attention.path, layout)
   }
 
   /// Where the keys and values of this step's rows go: the lane of the row, at the position of the step.

@@ -121,7 +121,7 @@ struct T5Stack: Sendable {
   }
 }
 
-public final class T5: LanguageModel {
+public final class T5: GenerativeModel {
   public let configuration: T5Configuration
   public let description: ModelDescription
   public let parameters: [Parameter]
@@ -159,7 +159,7 @@ public final class T5: LanguageModel {
       headWidth: config.headWidth, dropoutRate: config.dropoutRate, kind: .encoderDecoder,
       linears: encoder.linears + decoder.linears + [head],
       sublayers: encoder.sublayers + decoder.sublayers,
-      outputHeadPath: "lm_head", wordEmbedding: shared, defaultLoRATargets: ["q", "v"],
+      outputHeadPaths: ["lm_head"], architecture: "T5ForConditionalGeneration", wordEmbedding: shared, defaultLoRATargets: ["q", "v"],
       defaultIA3Targets: ["k", "v", "wo"], defaultIA3FeedForward: ["wo"], layersPattern: ["block"],
       padID: config.padID, eosIDs: config.eosIDs)
   }
@@ -278,7 +278,7 @@ public final class T5: LanguageModel {
     let context = attend(
       attention, q: attention.q(normed, layout, pass), k: attention.k(normed, layout, pass),
       v: attention.v(normed, layout, pass), layout, layout, bias: bias, pass)
-    return add(attention.o(context, layout, pass), to: x, path: attention.path, layout, pass)
+    return pass.add(attention.o(context, layout, pass), to: x, path: attention.path, layout)
   }
 
   /// Attention with the method's prefix, if it has one, in front of keys and values. `bias` is given the key length.
@@ -306,27 +306,6 @@ public final class T5: LanguageModel {
       layer.up.map { tape.gated(configuration.activation, gate: gate, $0(normed, layout, pass)) }
       ?? tape.activation(configuration.activation, gate)
     let output = layer.down(tape.dropout(wide, pass.dropoutMask(layout)), layout, pass)
-    return add(output, to: x, path: layer.path, layout, pass)
-  }
-
-  /// The end of every sub-layer: dropout, the method's word, residual.
-  func add(_ output: Variable, to x: Variable, path: String, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {
-    let mask = pass.dropoutMask(layout)
-    guard pass.seams.adapts(sublayer: path) else { return pass.tape.residual(x, adding: output, mask) }
-    let dropped = pass.tape.dropout(output, mask)
-    return pass.tape.residual(
-      x, adding: pass.seams.sublayerOutput(path: path, dropped, residual: x, pass) ?? dropped)
-  }
-}
-
-extension WeightScope {
-  func parameter(_ name: String, _ shape: [Int]) -> Parameter {
-    Parameter(path.isEmpty ? name : "\(path).\(name)", tensor(name, shape))
-  }
-
-  /// The projection `name` with weight `[out, in]` and no bias.
-  func linear(_ name: String, _ shape: [Int], keepsFP32: Bool = false) -> Linear {
-    Linear(
-      path: path.isEmpty ? name : "\(path).\(name)", weight: parameter("\(name).weight", shape), keepsFP32: keepsFP32)
+    return pass.add(output, to: x, path: layer.path, layout)
   }
 }

@@ -42,9 +42,7 @@ public struct T5Configuration: Sendable {
         "relative_attention_num_buckets", expected: "a multiple of 4 below twice the maximum distance \(maxDistance)")
     }
     normEpsilon = Float(try config.optionalDouble("layer_norm_epsilon") ?? 1e-6)
-    let rate = try config.optionalDouble("dropout_rate") ?? 0.1
-    guard (0..<1).contains(rate) else { throw config.error("dropout_rate", expected: "a rate from 0 to below 1") }
-    dropoutRate = Float(rate)
+    dropoutRate = Float(try config.rate("dropout_rate", default: 0.1))
 
     let projection = try config.optionalString("feed_forward_proj") ?? "relu"
     isGated = projection.hasPrefix("gated-")
@@ -60,20 +58,8 @@ public struct T5Configuration: Sendable {
     let tied = try config.optionalBool("tie_word_embeddings") ?? true
     scalesOutputs = try config.optionalBool("scale_decoder_outputs") ?? tied
 
-    let size = vocabularySize
-    /// One id or a list of them, each of the vocabulary; of generation_config.json if it has the key.
     func tokens(_ key: String, default missing: Int32) throws -> [Int32] {
-      let source = generation?[key] == nil ? config : generation ?? config
-      let ids: [Int]
-      switch source[key] {
-      case nil: return [missing]
-      case .array: ids = try source.ints(key)
-      default: ids = [try source.int(key)]
-      }
-      guard !ids.isEmpty, ids.allSatisfy((0..<size).contains) else {
-        throw source.error(key, expected: "ids below the vocabulary size \(size)")
-      }
-      return ids.map(Int32.init)
+      try config.tokens(key, generation: generation, default: missing, config.dimension("vocab_size"))
     }
     padID = try tokens("pad_token_id", default: 0)[0]
     startID = try tokens("decoder_start_token_id", default: padID)[0]

@@ -90,4 +90,22 @@ public final class ForwardPass {
     nextSite += 1
     return (rate, dropout.generator(site: nextSite))
   }
+
+  /// The end of a sub-layer with a residual connection: dropout, the method's word, residual.
+  ///
+  /// - Parameter norm: the norm that follows the addition, in models that have it there.
+  public func add(
+    _ output: Variable, to x: Variable, path: String, _ layout: PackedLayout, norm: ((Variable) -> Variable)? = nil
+  ) -> Variable {
+    let mask = dropoutMask(layout)
+    let sum: Variable
+    if seams.adapts(sublayer: path) {
+      let dropped = tape.dropout(output, mask)
+      sum = tape.residual(
+        x, adding: seams.sublayerOutput(path: path, dropped, residual: x, norm: norm, self) ?? dropped)
+    } else {
+      sum = tape.residual(x, adding: output, mask)
+    }
+    return norm.map { $0(sum) } ?? sum
+  }
 }

@@ -1,4 +1,5 @@
 import Autograd
+import Checkpoints
 import TensorCore
 
 /// A part of a block with a residual connection around it.
@@ -29,6 +30,33 @@ public enum ModelKind: String, Sendable {
   case classifier = "SEQ_CLS"
 }
 
+/// The head of a classifier, which every method trains beside its own parameters (HF PEFT's `modules_to_save`).
+public struct ClassifierHead: Sendable {
+  /// What the scores mean: HF's `problem_type`.
+  public enum Problem: String, Sendable {
+    case singleLabel = "single_label_classification"
+    case regression
+    case multiLabel = "multi_label_classification"
+  }
+
+  /// The module it is saved as, `classifier`.
+  public let module: String
+  public let parameters: [Parameter]
+  public let problem: Problem
+  /// Label names by number: `id2label`.
+  public let labels: [String]
+  /// Whether the checkpoint had no such head, so that it starts from random values.
+  public let isFresh: Bool
+
+  public init(module: String, parameters: [Parameter], problem: Problem, labels: [String], isFresh: Bool) {
+    self.module = module
+    self.parameters = parameters
+    self.problem = problem
+    self.labels = labels
+    self.isFresh = isFresh
+  }
+}
+
 /// What a method and the command line need to know of a model, without knowing the model.
 public struct ModelDescription: Sendable {
   /// `model_type` of config.json.
@@ -47,8 +75,14 @@ public struct ModelDescription: Sendable {
   public let linears: [Linear]
   /// Every sub-layer, in model order.
   public let sublayers: [Sublayer]
-  /// Path of the output head, such as `lm_head`: never part of "all-linear".
-  public let outputHeadPath: String
+  /// Paths of the projections of the output head, such as `lm_head`: never part of "all-linear", always multiplied in fp32.
+  public let outputHeadPaths: [String]
+  /// The classification head; nil of a model that writes text.
+  public let head: ClassifierHead?
+  /// HF's name of the model's class, such as `T5ForConditionalGeneration`.
+  public let architecture: String
+  /// Most positions of a sequence, virtual tokens and prefixes included; nil where positions are relative.
+  public let positionCount: Int?
   /// The word embedding, from whose rows prompts start.
   public let wordEmbedding: Parameter
   /// Names of the projections LoRA adapts unless told otherwise (HF PEFT's table).
@@ -64,7 +98,8 @@ public struct ModelDescription: Sendable {
   public init(
     modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
     headWidth: Int, dropoutRate: Float, kind: ModelKind, linears: [Linear], sublayers: [Sublayer],
-    outputHeadPath: String, wordEmbedding: Parameter,
+    outputHeadPaths: [String], head: ClassifierHead? = nil, architecture: String, positionCount: Int? = nil,
+    wordEmbedding: Parameter,
     defaultLoRATargets: [String], defaultIA3Targets: [String], defaultIA3FeedForward: [String],
     layersPattern: [String], padID: Int32, eosIDs: [Int32]
   ) {
@@ -79,7 +114,10 @@ public struct ModelDescription: Sendable {
     self.kind = kind
     self.linears = linears
     self.sublayers = sublayers
-    self.outputHeadPath = outputHeadPath
+    self.outputHeadPaths = outputHeadPaths
+    self.head = head
+    self.architecture = architecture
+    self.positionCount = positionCount
     self.wordEmbedding = wordEmbedding
     self.defaultLoRATargets = defaultLoRATargets
     self.defaultIA3Targets = defaultIA3Targets
@@ -91,6 +129,25 @@ public struct ModelDescription: Sendable {
 }
 
 extension ModelDescription {
+  /// The stack that reads the source: where soft prompts stand.
+  public var sourceStack: Stack { kind == .decoder ? .decoder : .encoder }
+  /// Width of a row of logits.
+  public var outputSize: Int { head?.labels.count ?? vocabularySize }
+  /// Bytes that a decoder keeps of each token of its past: keys and values of every layer.
+  public var cacheBytes: Int { 2 * decoderLayerCount * headCount * headWidth * MemoryLayout<Float>.stride }
+  /// What a checkpoint of this model with its head must say in its `config.json`; nothing for a model that writes text.
+  public var configurationChanges: [String: JSON] {
+    guard let head else { return [:] }
+    let names = head.labels.enumerated()
+    return [
+      "architectures": [.string(architecture)], "problem_type": .string(head.problem.rawValue),
+      "id2label": .object(Dictionary(uniqueKeysWithValues: names.map { ("\($0)", .string($1)) })),
+      "label2id": .object(Dictionary(names.map { ($1, .integer($0)) }, uniquingKeysWith: { first, _ in first })),
+    ]
+  }
+  /// Whether projections are stored `[in, out]`, as GPT-2's are: PEFT's `fan_in_fan_out`.
+  public var fanInFanOut: Bool { linears.first?.layout == .inputByOutput }
+
   /// Tokens a leaf should hold unless told otherwise: the power of two from 256 to 1,024 that keeps about 128 MB for the
   /// backward pass (some six hidden states a layer and token). Larger leaves read the decoder's weights less often.
   public var leafTokens: Int {
@@ -123,15 +180,15 @@ public struct LeafBatch: Sendable {
   public var sourceTokenCount: Int { sources.reduce(0) { $0 + $1.count } }
 }
 
-/// A text-to-text model: one file in `Models`, whose forward pass is written once for training and evaluation.
+/// A model: one file in `Models`, whose forward pass is written once for training and evaluation.
 public protocol LanguageModel: AnyObject, Sendable {
   var description: ModelDescription { get }
   /// Every tensor of the model once, under its checkpoint name, in a fixed order.
   var parameters: [Parameter] { get }
 
-  /// Sum of the token losses of a leaf; seeds the backward pass with `gradientScale` times their gradient.
+  /// Sum of the losses of a leaf's targets; seeds the backward pass with `gradientScale` times their gradient.
   func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double
-  /// Logits `[sum of label lengths, V]` in packed order.
+  /// Logits `[sum of label lengths, V]` in packed order; of a classifier `[examples, labels]`.
   func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable
   /// How many leading stages nothing trainable touches, as the pass's seams and stand-ins have it: their output for an
   /// example never changes. A stage is a block of the stack that reads the source, the last one its final norm. The pass
@@ -139,11 +196,6 @@ public protocol LanguageModel: AnyObject, Sendable {
   func frozenDepth(_ pass: ForwardPass) -> Int
   /// Output `[n, D]` of the first `depth` stages for a source `[n]` alone: what passes with `FrozenStates` start from.
   func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor
-  /// The encoder run and an empty cache, ready for `step`.
-  ///
-  /// - Parameter beamCount: most rows of one source in a step.
-  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass)
-    -> any DecodingState
 }
 
 extension LanguageModel {
@@ -152,7 +204,30 @@ extension LanguageModel {
   public func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor {
     preconditionFailure("\(description.modelType) tells of no frozen stages, \(depth) are asked for")
   }
+}
 
+/// A model that gives a score for each label, or values.
+public protocol ClassifierModel: LanguageModel {
+  /// Sum of the losses of `labels` under these logits; seeds the backward pass as `lossSum(_:_:gradientScale:)` does.
+  func lossSum(logits: Variable, labels: [[Int32]], _ pass: ForwardPass, gradientScale: Float) -> Double
+}
+
+extension ClassifierModel {
+  public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
+    lossSum(logits: logits(batch, pass), labels: batch.labels, pass, gradientScale: gradientScale)
+  }
+}
+
+/// A model that writes text.
+public protocol GenerativeModel: LanguageModel {
+  /// The sources read and the cache ready for `step`.
+  ///
+  /// - Parameter beamCount: most rows of one source in a step.
+  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass)
+    -> any DecodingState
+}
+
+extension GenerativeModel {
   /// One row for each source.
   public func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass)
     -> any DecodingState
@@ -171,7 +246,7 @@ public protocol DecodingState: AnyObject {
   /// - Parameter parents: the row of the last step that each row continues; in the first step its source. Ascending by
   ///   source.
   func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor
-  /// Sum of the token losses of these labels, from the same encoder run.
+  /// Sum of the token losses of these labels, with the sources read once for both; before the first step.
   func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double
   /// The tokens that the sequences of a source begin with, at least one: of an encoder-decoder the start token, of a decoder
   /// the source itself.

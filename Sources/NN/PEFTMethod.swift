@@ -50,6 +50,8 @@ public protocol PEFTMethod: AnyObject, Sendable {
   var learningRateFactors: [Double] { get }
   /// Virtual tokens in front of every source: they count as work, not as source tokens.
   var virtualTokenCount: Int { get }
+  /// Positions that virtual tokens and prefixes take away from those of the model.
+  var occupiedPositionCount: Int { get }
   /// The method in the file format its users load: HF PEFT's adapter folder where PEFT knows the method.
   func adapterFiles(baseModelName: String) throws -> AdapterFiles
 }
@@ -61,6 +63,7 @@ extension PEFTMethod {
   public var trainedParts: String? { nil }
   public var learningRateFactors: [Double] { parameters.map { _ in 1 } }
   public var virtualTokenCount: Int { 0 }
+  public var occupiedPositionCount: Int { virtualTokenCount }
   public var trainableCount: Int { parameters.reduce(0) { $0 + $1.count } }
 
   /// A pass through a model under this method.

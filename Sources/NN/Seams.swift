@@ -1,6 +1,6 @@
 import Autograd
 
-/// The stacks of a model whose input a method may extend.
+/// The stacks of a model whose input a method may extend; a model that has only one names what it is.
 public enum Stack: Sendable {
   case encoder
   case decoder
@@ -30,7 +30,11 @@ public protocol Seams {
   /// Whether `sublayerOutput` would answer for this sub-layer.
   func adapts(sublayer path: String) -> Bool
   /// Instead of the output of a sub-layer, after dropout, before it is added to its residual input.
-  func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable?
+  ///
+  /// - Parameter norm: the norm that follows the residual addition, in models that have it there (BERT).
+  func sublayerOutput(
+    path: String, _ output: Variable, residual: Variable, norm: ((Variable) -> Variable)?, _ pass: ForwardPass
+  ) -> Variable?
 }
 
 extension Seams {
@@ -43,9 +47,9 @@ extension Seams {
   public func keyValuePrefix(
     layer: Int, _ kind: AttentionKind, _ pass: ForwardPass
   ) -> (keys: Variable, values: Variable)? { nil }
-  public func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable? {
-    nil
-  }
+  public func sublayerOutput(
+    path: String, _ output: Variable, residual: Variable, norm: ((Variable) -> Variable)?, _ pass: ForwardPass
+  ) -> Variable? { nil }
 }
 
 /// No method attached.

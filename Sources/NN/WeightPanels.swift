@@ -1,3 +1,4 @@
+import Autograd
 import Synchronization
 import TensorCore
 
@@ -12,13 +13,21 @@ public final class WeightPanels: Sendable {
 
   public init() {}
 
-  /// The panels of a weight `[out, in]` that nobody trains.
-  public func matrix(_ weight: Parameter) -> PanelMatrix {
+  /// The panels of a weight that nobody trains.
+  public func matrix(_ weight: Parameter, _ layout: WeightLayout) -> PanelMatrix {
     made.withLock { made in
       if let matrix = made[ObjectIdentifier(weight)] { return matrix }
-      let matrix = PanelMatrix(weight.value, in: pool)
+      let matrix = PanelMatrix(layout == .outputByInput ? weight.value : Self.transposed(weight.value, pool), in: pool)
       made[ObjectIdentifier(weight)] = matrix
       return matrix
     }
+  }
+
+  private static func transposed(_ x: Tensor, _ pool: BufferPool) -> Tensor {
+    let result = Tensor([x.width, x.rows], in: pool)
+    for row in 0..<x.rows {
+      for column in 0..<x.width { result.pointer[column * x.rows + row] = x.pointer[row * x.width + column] }
+    }
+    return result
   }
 }

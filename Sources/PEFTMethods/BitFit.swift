@@ -4,17 +4,22 @@ import NN
 import TensorCore
 
 // BitFit (Ben Zaken, Goldberg, Ravfogel 2022, "BitFit: simple parameter-efficient fine-tuning for transformer-based masked
-// language-models", §2) trains the biases. T5 has none in its projections and norms: what remains of its one-dimensional
-// tensors are the scales of its layer norms, and these are what is trained there. T5's relative attention bias is a table
-// of embeddings by that name, not a bias vector; it stays frozen.
+// language-models", §2) trains the biases, here with the scales of the norms. T5 has no biases in its projections and norms:
+// what remains of its one-dimensional tensors are those scales. T5's relative attention bias is a table of embeddings by
+// that name, not a bias vector; it stays frozen.
 //
-// File format: HF PEFT's `tuners/ln_tuning` (LN_TUNING; Zhao et al. 2023), which holds the same tensors.
+// HF PEFT has no such method. Where there are scales alone, the files are those of its LN tuning. Elsewhere they are a LoRA
+// of rank 1 whose factors are zero, with `bias: all` and the norms in `modules_to_save`: PEFT, and this program, load that
+// and compute what was trained.
 
 public final class BitFit: MergeableMethod {
   public let name = "bitfit"
   public let parameters: [Parameter]
   private let base: [Parameter]
   private let modules: [String]
+  private let model: ModelDescription
+
+  private static let prefix = "base_model.model."
 
   /// - Parameters:
   ///   - modules: names that the trained modules end in; nil for those of all one-dimensional tensors.
@@ -22,7 +27,12 @@ public final class BitFit: MergeableMethod {
   init(
     _ model: any LanguageModel, modules: [String]? = nil, values: (_ name: String, _ shape: [Int]) -> Tensor?
   ) throws {
-    let vectors = model.parameters.filter { $0.shape.count == 1 }
+    let description = model.description
+    self.model = description
+    let heads = description.head?.parameters ?? []
+    let vectors = model.parameters.filter { vector in
+      vector.shape.count == 1 && !heads.contains { $0 === vector }
+    }
     let endings = Set(vectors.map { String($0.modulePath.split(separator: ".").last ?? "") }).sorted()
     let modules = modules ?? endings
     base = vectors.filter { vector in
@@ -32,22 +42,31 @@ public final class BitFit: MergeableMethod {
       throw MethodError.nothingMatches(
         option: "target_modules", value: modules.joined(separator: ","), known: endings)
     }
-    // PEFT copies whole modules; the biases of projections would bring their weights along.
-    guard model.description.linears.allSatisfy({ $0.bias == nil }) else {
-      throw MethodError.badOption(
-        option: "--method", value: name, expected: "a model whose projections have no biases, such as T5")
-    }
     self.modules = modules
+    let isLoRA = Self.hasBiases(description)
+    let targets = isLoRA ? try Self.targets(model) : []
     parameters = base.map { base in
-      let name = "base_model.model.\(base.modulePath).ln_tuning_layers.weight"
+      let isWrapped = targets.contains { $0.bias === base }
+      let tensor = isLoRA ? (isWrapped ? "base_layer.bias" : String(base.name.split(separator: ".").last ?? "")) :
+        "ln_tuning_layers.weight"
+      let name = "\(Self.prefix)\(base.modulePath).\(tensor)"
       return Parameter(name, values(name, base.shape) ?? base.value.copy())
     }
+  }
+
+  private static func hasBiases(_ model: ModelDescription) -> Bool { model.linears.contains { $0.bias != nil } }
+
+  /// The projections that carry the zero factors.
+  private static func targets(_ model: any LanguageModel) throws -> [Linear] {
+    try ModuleSelection.names(model.description.defaultLoRATargets).linears(
+      of: model, option: "--target-modules", excluding: { _ in false })
   }
 
   // MARK: The method
 
   public var trainedParts: String? {
-    "the scales of \(base.count) layer norms; the model has no biases, its relative attention bias is a table and stays frozen"
+    guard !Self.hasBiases(model) else { return "\(base.count) biases and scales of norms" }
+    return "the scales of \(base.count) layer norms; the model has no biases, its relative attention bias is a table and stays frozen"
   }
 
   public var substitutions: [(base: Parameter, site: Int)] { base.enumerated().map { ($1, $0) } }
@@ -62,13 +81,33 @@ public final class BitFit: MergeableMethod {
   // MARK: HF PEFT
 
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
+    guard !Self.hasBiases(model) else { return loraFiles(baseModelName: baseModelName) }
     let config: JSON = [
       "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": nil,
       "inference_mode": true, "modules_to_save": nil, "peft_type": "LN_TUNING", "revision": nil,
-      "target_modules": .array(modules.map { .string($0) }), "task_type": "SEQ_2_SEQ_LM",
+      "target_modules": .array(modules.map { .string($0) }), "task_type": .string(model.kind.rawValue),
     ]
     return AdapterFiles(
       config: config, tensors: Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) }))
+  }
+
+  /// A LoRA of rank 1 that adds nothing, and the trained vectors.
+  private func loraFiles(baseModelName: String) -> AdapterFiles {
+    var options = MethodOptions()
+    options.factorRank = 1
+    options.bias = .all
+    let norms = base.filter { !$0.name.hasSuffix(".bias") }
+    options.modulesToSave = Set(norms.compactMap { $0.modulePath.split(separator: ".").last.map(String.init) }).sorted()
+    options.trainsHead = false
+    let configuration = LoRAConfiguration(options, model)
+    var tensors = Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) })
+    for linear in model.linears
+    where model.defaultLoRATargets.contains(where: { linear.path.hasSuffix(".\($0)") }) {
+      tensors["\(Self.prefix)\(linear.path).lora_A.weight"] = Tensor(zeros: [1, linear.inputSize])
+      tensors["\(Self.prefix)\(linear.path).lora_B.weight"] = Tensor(zeros: [linear.outputSize, 1])
+    }
+    return AdapterFiles(
+      config: configuration.json(baseModelName: baseModelName, isDoubled: false, model: model), tensors: tensors)
   }
 
   static let entry = MethodEntry(

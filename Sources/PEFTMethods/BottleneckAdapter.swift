@@ -8,6 +8,7 @@ import TensorCore
 // Bottleneck adapters: a(h) = U f(W h + b) + c with W [B, D], U [D, B] in the residual stream, B = D ÷ reduction factor.
 // For the output o of a sub-layer with residual input x:
 //   Pfeiffer et al. 2021 ("AdapterFusion", §2.2.2): after the feed-forward,                x + o + a(x + o)
+//     where a norm N follows the residual addition (BERT),                               N(x + o + a(N(x + o)))
 //   Houlsby et al. 2019 ("Parameter-efficient transfer learning for NLP", §2.1): after self-attention and feed-forward,
 //                                                                                          x + o + a(o)
 // Formulas, names and file format of the library `adapters` (`seq_bn`, `double_seq_bn`); HF PEFT has no such method.
@@ -137,10 +138,16 @@ public final class BottleneckAdapter: PEFTMethod {
 
     func adapts(sublayer path: String) -> Bool { places[path] != nil }
 
-    func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable? {
+    func sublayerOutput(
+      path: String, _ output: Variable, residual: Variable, norm: ((Variable) -> Variable)?, _ pass: ForwardPass
+    ) -> Variable? {
       guard let first = places[path] else { return nil }
       let tape = pass.tape
-      let input = addsResidual ? tape.residual(residual, adding: output) : output
+      var input = output
+      if addsResidual {
+        input = tape.residual(residual, adding: output)
+        if let norm { input = norm(input) }
+      }
       let down = tape.linear(input, weight: sites[first], bias: sites[first + 1])
       let up = tape.linear(tape.activation(activation, down), weight: sites[first + 2], bias: sites[first + 3])
       return tape.residual(output, adding: up)
@@ -163,7 +170,7 @@ public final class BottleneckAdapter: PEFTMethod {
       "shared_W_phm": false, "shared_phm_rule": true, "stochastic_depth": 0.0, "use_gating": false,
     ]
     let config: JSON = [
-      "config": options, "hidden_size": .integer(model.hiddenSize), "model_class": "T5ForConditionalGeneration",
+      "config": options, "hidden_size": .integer(model.hiddenSize), "model_class": .string(model.architecture),
       "model_name": .string(baseModelName), "model_type": .string(model.modelType), "name": "default",
       "version": "adapters.1.3.0",
     ]
@@ -175,7 +182,7 @@ public final class BottleneckAdapter: PEFTMethod {
   static let folderType = "ADAPTER"
 
   static let entry = MethodEntry(
-    name: "adapter", peftType: folderType, defaultLearningRate: 1e-3,
+    name: "adapter", peftType: folderType, defaultLearningRate: 1e-3, head: .apart,
     make: { options, model, seed in
       try BottleneckAdapter(BottleneckConfiguration(options), model, values: { _, _ in nil }, seed: seed)
     },

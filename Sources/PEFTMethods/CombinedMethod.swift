@@ -73,6 +73,7 @@ public final class CombinedMethod: PEFTMethod {
   }
 
   public var virtualTokenCount: Int { parts.reduce(0) { $0 + $1.virtualTokenCount } }
+  public var occupiedPositionCount: Int { parts.reduce(0) { $0 + $1.occupiedPositionCount } }
 
   public var substitutions: [(base: Parameter, site: Int)] {
     zip(parts, siteRanges).flatMap { part, range in
@@ -122,8 +123,11 @@ public final class CombinedMethod: PEFTMethod {
 
     func adapts(sublayer path: String) -> Bool { parts.contains { $0.adapts(sublayer: path) } }
 
-    func sublayerOutput(path: String, _ output: Variable, residual: Variable, _ pass: ForwardPass) -> Variable? {
-      parts.first { $0.adapts(sublayer: path) }?.sublayerOutput(path: path, output, residual: residual, pass)
+    func sublayerOutput(
+      path: String, _ output: Variable, residual: Variable, norm: ((Variable) -> Variable)?, _ pass: ForwardPass
+    ) -> Variable? {
+      parts.first { $0.adapts(sublayer: path) }?
+        .sublayerOutput(path: path, output, residual: residual, norm: norm, pass)
     }
   }
 

@@ -23,7 +23,7 @@ public final class FullFineTuning: PEFTMethod {
   }
 
   static let entry = MethodEntry(
-    name: "full", peftType: nil, defaultLearningRate: 1e-4,
+    name: "full", peftType: nil, defaultLearningRate: 1e-4, head: .byMethod,
     make: { _, model, _ in FullFineTuning(model) },
     read: { folder, _ in
       throw MethodError.unsupported(path: folder.url.path, key: "peft_type", value: "a fully fine-tuned model")

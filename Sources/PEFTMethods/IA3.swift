@@ -59,6 +59,7 @@ public final class IA3: MergeableMethod {
   public let name = "ia3"
   public let parameters: [Parameter]
   private let configuration: IA3Configuration
+  private let model: ModelDescription
   private let vectors: [String: Vector]
 
   private struct Vector: Sendable {
@@ -73,8 +74,11 @@ public final class IA3: MergeableMethod {
   ) throws {
     try configuration.validate()
     self.configuration = configuration
+    let description = model.description
+    self.model = description
+    let heads = description.head == nil ? [] : description.outputHeadPaths
     let targets = try configuration.targetModules.linears(
-      of: model, option: "--target-modules", excluding: { _ in false })
+      of: model, option: "--target-modules", excluding: heads.contains)
     var parameters: [Parameter] = []
     var vectors: [String: Vector] = [:]
     for linear in targets {
@@ -151,9 +155,9 @@ public final class IA3: MergeableMethod {
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
     let config: JSON = [
       "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": nil,
-      "fan_in_fan_out": false, "feedforward_modules": configuration.feedForwardModules.json, "inference_mode": true,
+      "fan_in_fan_out": .bool(model.fanInFanOut), "feedforward_modules": configuration.feedForwardModules.json, "inference_mode": true,
       "init_ia3_weights": true, "modules_to_save": nil, "peft_type": "IA3", "revision": nil,
-      "target_modules": configuration.targetModules.json, "task_type": "SEQ_2_SEQ_LM",
+      "target_modules": configuration.targetModules.json, "task_type": .string(model.kind.rawValue),
     ]
     return AdapterFiles(
       config: config, tensors: Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) }))

@@ -15,6 +15,7 @@ public final class LoRA: MergeableMethod {
   public let parameters: [Parameter]
   public let substitutions: [(base: Parameter, site: Int)]
   let configuration: LoRAConfiguration
+  private let model: ModelDescription
   let terms: [String: Term]
   /// Output heads trained as copies of their own: site of the weight by path.
   let savedHeads: [String: Int]
@@ -38,6 +39,7 @@ public final class LoRA: MergeableMethod {
     try configuration.validate()
     self.configuration = configuration
     let description = model.description
+    self.model = description
     let saved: (String) -> Bool = { module in
       let components = module.split(separator: ".")
       return components.indices.contains { end in
@@ -94,10 +96,10 @@ public final class LoRA: MergeableMethod {
       }
     }
     // A head that shares its tensor with the embedding is copied for itself alone.
-    let head = description.linears.first { $0.path == description.outputHeadPath }
+    let head = description.linears.first { description.outputHeadPaths.contains($0.path) && $0.weight === description.wordEmbedding }
     var savedHeads: [String: Int] = [:]
     for base in model.parameters where saved(base.modulePath) { train(base, name: Self.prefix + base.name) }
-    if let head, saved(head.path), head.weight === description.wordEmbedding {
+    if let head, saved(head.path) {
       savedHeads[head.path] = parameters.count
       let name = "\(Self.prefix)\(head.path).weight"
       parameters.append(Parameter(name, values(name, head.weight.shape) ?? head.weight.value.copy()))
@@ -105,7 +107,7 @@ public final class LoRA: MergeableMethod {
     if !configuration.modulesToSave.isEmpty, substitutions.isEmpty, savedHeads.isEmpty {
       throw MethodError.nothingMatches(
         option: "--modules-to-save", value: configuration.modulesToSave.joined(separator: ","),
-        known: [description.outputHeadPath])
+        known: description.outputHeadPaths)
     }
     self.parameters = parameters
     self.substitutions = substitutions
@@ -198,12 +200,12 @@ public final class LoRA: MergeableMethod {
       }
     }
     return AdapterFiles(
-      config: configuration.json(baseModelName: baseModelName, isDoubled: isDoubled),
+      config: configuration.json(baseModelName: baseModelName, isDoubled: isDoubled, model: model),
       tensors: Dictionary(uniqueKeysWithValues: zip(parameters.map(\.name), values)), trainingTensors: training)
   }
 
   static let entry = MethodEntry(
-    name: "lora", peftType: "LORA", defaultLearningRate: 2e-3,
+    name: "lora", peftType: "LORA", defaultLearningRate: 2e-3, head: .byMethod,
     make: { options, model, seed in
       try LoRA(LoRAConfiguration(options, model.description), model, values: { _, _ in nil }, seed: seed)
     },

@@ -39,7 +39,8 @@ public struct LoRAConfiguration: Sendable {
     bias = options.bias
     rankPattern = options.rankPattern
     alphaPattern = options.alphaPattern
-    modulesToSave = options.modulesToSave
+    modulesToSave =
+      options.modulesToSave + (model.head == nil || !options.trainsHead ? [] : TrainedHead.modules)
     usesMagnitudes = options.usesMagnitudes
     layers = options.layers
     layersPattern = options.layersPattern
@@ -156,13 +157,13 @@ extension JSON {
 
 extension LoRAConfiguration {
   /// - Parameter isDoubled: the adapter holds `[A; A₀]` and `[B, -B₀]` at the same scaling.
-  func json(baseModelName: String, isDoubled: Bool) -> JSON {
+  func json(baseModelName: String, isDoubled: Bool, model: ModelDescription) -> JSON {
     let factor = isDoubled ? (usesRankStabilization ? 2.0.squareRoot() : 2) : 1
     return [
       "alora_invocation_tokens": nil, "alpha_pattern": .object(alphaPattern.mapValues { .number(factor * $0) }),
       "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName),
       "bias": .string(bias.rawValue), "corda_config": nil, "ensure_weight_tying": false, "eva_config": nil,
-      "exclude_modules": nil, "fan_in_fan_out": false, "inference_mode": true,
+      "exclude_modules": nil, "fan_in_fan_out": .bool(model.fanInFanOut), "inference_mode": true,
       "init_lora_weights": isDoubled ? true : initialization.json, "layer_replication": nil,
       "layers_pattern": layersPattern.isEmpty ? nil : .array(layersPattern.map { .string($0) }),
       "layers_to_transform": layers.map { .array($0.map { .integer($0) }) } ?? nil, "loftq_config": [:],
@@ -171,7 +172,7 @@ extension LoRAConfiguration {
       "modules_to_save": modulesToSave.isEmpty ? nil : .array(modulesToSave.map { .string($0) }),
       "peft_type": "LORA", "qalora_group_size": 16, "r": .integer(isDoubled ? 2 * factorRank : factorRank),
       "rank_pattern": .object(rankPattern.mapValues { .integer(isDoubled ? 2 * $0 : $0) }), "revision": nil,
-      "target_modules": targetModules.json, "target_parameters": nil, "task_type": "SEQ_2_SEQ_LM",
+      "target_modules": targetModules.json, "target_parameters": nil, "task_type": .string(model.kind.rawValue),
       "trainable_token_indices": nil, "use_dora": .bool(usesMagnitudes), "use_qalora": false,
       "use_rslora": .bool(usesRankStabilization),
     ]

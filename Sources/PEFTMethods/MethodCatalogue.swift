@@ -29,6 +29,8 @@ public struct MethodOptions: Sendable {
   public var promptEncoder = PromptEncoderKind.lstm
   public var encoderHiddenSize: Int?
   public var encoderLayerCount = 2
+  /// Whether a classifier's head is trained besides.
+  public var trainsHead = true
 
   public init() {}
 }
@@ -41,11 +43,57 @@ public struct MethodEntry: Sendable {
   public let peftType: String?
   /// Learning rate that serves unless the user knows better (AdamW).
   public let defaultLearningRate: Double
+  /// Who trains the head of a classifier.
+  public var head = HeadNaming.prefixed("base_model.model.")
   /// A fresh method on `model`, initialised from `seed`.
   public let make:
     @Sendable (_ options: MethodOptions, _ model: any LanguageModel, _ seed: UInt64) throws -> any PEFTMethod
   /// The method as an adapter folder holds it.
   public let read: @Sendable (_ folder: AdapterFolder, _ model: any LanguageModel) throws -> any PEFTMethod
+}
+
+/// Who trains the head of a classifier, and under what names it is stored.
+public enum HeadNaming: Sendable, Equatable {
+  /// The method itself.
+  case byMethod
+  /// `TrainedHead`, under this prefix in the adapter.
+  case prefixed(String)
+  /// `TrainedHead`, beside the adapter, which has no place for it.
+  case apart
+
+  fileprivate var prefix: String? {
+    if case .prefixed(let prefix) = self { return prefix }
+    return nil
+  }
+}
+
+extension MethodEntry {
+  /// A fresh method on `model`, with the head of a classifier beside it.
+  public func tuned(_ options: MethodOptions, _ model: any LanguageModel, seed: UInt64) throws -> any PEFTMethod {
+    let method = try make(options, model, seed)
+    guard options.trainsHead, head != .byMethod, let classifier = model.description.head else { return method }
+    return TrainedHead(method, classifier, prefix: head.prefix)
+  }
+
+  /// The same from an adapter folder. A head that is not in the folder is the base's.
+  func tuned(_ folder: AdapterFolder, _ model: any LanguageModel, trainsHead: Bool) throws -> any PEFTMethod {
+    guard head != .byMethod, let classifier = model.description.head else { return try read(folder, model) }
+    let (rest, stored) = try TrainedHead.split(folder, classifier, prefix: head.prefix)
+    let method = try read(rest, model)
+    guard trainsHead else { return method }
+    guard !stored.isEmpty else {
+      guard !classifier.isFresh || classifier.parameters.isEmpty else {
+        throw MethodError.unfitTensors(
+          path: folder.url.path,
+          problems: ["neither the adapter nor the base model has the classifier's head; train one with this base"])
+      }
+      return TrainedHead(method, classifier, prefix: head.prefix)
+    }
+    let source = WeightSource(tensors: stored, origin: folder.url.path)
+    let tuned = TrainedHead(method, classifier, prefix: head.prefix) { source.tensor($0, $1) }
+    try source.finish()
+    return tuned
+  }
 }
 
 public enum MethodCatalogue {
@@ -62,22 +110,26 @@ public enum MethodCatalogue {
   }
 
   /// The method an adapter folder was made by, with the folder's values.
-  public static func read(_ folder: AdapterFolder, model: any LanguageModel) throws -> any PEFTMethod {
+  ///
+  /// - Parameter trainsHead: whether the head of a classifier belongs to it.
+  public static func read(
+    _ folder: AdapterFolder, model: any LanguageModel, trainsHead: Bool = true
+  ) throws -> any PEFTMethod {
     let type = try folder.config.adapterType
     guard let entry = entries.first(where: { $0.peftType == type }) else {
       throw MethodError.unsupported(path: folder.config.origin, key: "peft_type", value: "'\(type)'")
     }
-    return try entry.read(folder, model)
+    return try entry.tuned(folder, model, trainsHead: trainsHead)
   }
 
   /// The same from disk: an adapter, or a folder with one of each of several methods.
   public static func read(folder url: URL, model: any LanguageModel) throws -> any PEFTMethod {
     let parts = parts(of: url)
     guard parts.isEmpty else {
-      let methods = try parts.map { try readOne($0, model: model) }
+      let methods = try parts.enumerated().map { try readOne($1, model: model, trainsHead: $0 == 0) }
       return try CombinedMethod(methods, model, rateFactors: methods.map { _ in 1 })
     }
-    return try readOne(url, model: model)
+    return try readOne(url, model: model, trainsHead: true)
   }
 
   /// The adapters of several methods at once, in subfolders named after them; none if `url` is anything else.
@@ -88,9 +140,9 @@ public enum MethodCatalogue {
   }
 
   /// A folder that does not fit the model says which base it was made for.
-  private static func readOne(_ url: URL, model: any LanguageModel) throws -> any PEFTMethod {
+  private static func readOne(_ url: URL, model: any LanguageModel, trainsHead: Bool) throws -> any PEFTMethod {
     let folder = try AdapterFolder.read(url)
-    do { return try read(folder, model: model) } catch CheckpointError.unfitWeights(_, let problems) {
+    do { return try read(folder, model: model, trainsHead: trainsHead) } catch CheckpointError.unfitWeights(_, let problems) {
       let base = try? folder.config.optionalString("base_model_name_or_path")
       throw MethodError.unfitTensors(
         path: folder.url.path,

@@ -37,7 +37,12 @@ public struct MethodRequest: Sendable {
 
   /// The methods on `model`, initialised from `seed`.
   public func make(_ options: MethodOptions, _ model: any LanguageModel, seed: UInt64) throws -> any PEFTMethod {
-    let parts = try entries.enumerated().map { try $1.make(options, model, seed &+ UInt64($0)) }
+    let parts = try entries.enumerated().map { index, entry in
+      var options = options
+      // One of several methods brings the head.
+      options.trainsHead = index == 0
+      return try entry.tuned(options, model, seed: seed &+ UInt64(index))
+    }
     return try combined(parts, model)
   }
 

@@ -55,7 +55,7 @@ public enum ModuleSelection: Sendable, Equatable {
       let expression = try pythonExpression(pattern, option: option)
       return { (try? expression.wholeMatch(in: $0)) != nil }
     case .allLinear:
-      let paths = Set(model.linears.map(\.path)).subtracting([model.outputHeadPath])
+      let paths = Set(model.linears.map(\.path)).subtracting(model.outputHeadPaths)
       return { paths.contains($0) }
     }
   }

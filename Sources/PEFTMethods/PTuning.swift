@@ -35,7 +35,7 @@ public struct PTuningConfiguration: Sendable {
   init(_ config: JSONObject, _ model: ModelDescription) throws {
     try config.refuse(["modules_to_save", "encoder_dropout"])
     virtualTokenCount = try config.dimension("num_virtual_tokens")
-    let submodules = try config.optionalInt("num_transformer_submodules") ?? 2
+    let submodules = try config.optionalInt("num_transformer_submodules") ?? (model.kind == .encoderDecoder ? 2 : 1)
     guard (1...2).contains(submodules) else { throw config.error("num_transformer_submodules", expected: "1 or 2") }
     rowCount = virtualTokenCount * submodules
     let name = try config.optionalString("encoder_reparameterization_type") ?? "MLP"
@@ -133,7 +133,9 @@ public final class PTuning: PEFTMethod {
     return [network.linear(rows, tape)]
   }
 
-  public func seams(_ sites: [Variable]) -> any Seams { SoftPromptSeams(prompt: sites[0], count: virtualTokenCount) }
+  public func seams(_ sites: [Variable]) -> any Seams {
+    SoftPromptSeams(prompt: sites[0], count: virtualTokenCount, stack: model.sourceStack)
+  }
 
   // MARK: HF PEFT
 
@@ -146,7 +148,7 @@ public final class PTuning: PEFTMethod {
       "num_attention_heads": .integer(model.headCount), "num_layers": .integer(model.layerCount),
       "num_transformer_submodules": .integer(c.rowCount / c.virtualTokenCount),
       "num_virtual_tokens": .integer(c.virtualTokenCount), "peft_type": "P_TUNING", "revision": nil,
-      "task_type": "SEQ_2_SEQ_LM", "token_dim": .integer(model.hiddenSize),
+      "task_type": .string(model.kind.rawValue), "token_dim": .integer(model.hiddenSize),
     ]
     let training = hasNetwork ? parameters.map { ($0.name, $0.value) } : []
     return AdapterFiles(
@@ -155,7 +157,7 @@ public final class PTuning: PEFTMethod {
   }
 
   static let entry = MethodEntry(
-    name: "p-tuning", peftType: "P_TUNING", defaultLearningRate: 1e-3,
+    name: "p-tuning", peftType: "P_TUNING", defaultLearningRate: 1e-3, head: .prefixed("base_model."),
     make: { options, model, seed in
       try PTuning(
         PTuningConfiguration(options, model.description), model.description, hasNetwork: true, seed: seed,

@@ -44,7 +44,13 @@ public final class PaperPrefixTuning: PEFTMethod {
       (.encoderSelf, "encoder_self", model.layerCount), (.decoderSelf, "decoder_self", model.decoderLayerCount),
       (.cross, "cross", model.decoderLayerCount),
     ]
-    groups = kinds.enumerated().map { number, kind in
+    let present: [AttentionKind] =
+      switch model.kind {
+      case .encoderDecoder: [.encoderSelf, .decoderSelf, .cross]
+      case .decoder: [.decoderSelf]
+      case .classifier: [.encoderSelf]
+      }
+    groups = kinds.filter { present.contains($0.0) }.enumerated().map { number, kind in
       Group(
         kind: kind.0,
         encoder: PrefixEncoder(
@@ -57,6 +63,7 @@ public final class PaperPrefixTuning: PEFTMethod {
   // MARK: The method
 
   public var parameters: [Parameter] { groups.flatMap(\.encoder.parameters) }
+  public var occupiedPositionCount: Int { count }
 
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] {
     let width = model.headCount * model.headWidth
@@ -100,14 +107,14 @@ public final class PaperPrefixTuning: PEFTMethod {
     let config: JSON = [
       "base_model_name_or_path": .string(baseModelName), "encoder_hidden_size": .integer(encoderHiddenSize),
       "inference_mode": true, "num_virtual_tokens": .integer(count), "peft_type": .string(Self.peftType),
-      "prefix_projection": .bool(isProjected), "task_type": "SEQ_2_SEQ_LM",
+      "prefix_projection": .bool(isProjected), "task_type": .string(model.kind.rawValue),
     ]
     return AdapterFiles(
       config: config, tensors: Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) }))
   }
 
   static let entry = MethodEntry(
-    name: "prefix-tuning-paper", peftType: peftType, defaultLearningRate: 1e-2,
+    name: "prefix-tuning-paper", peftType: peftType, defaultLearningRate: 1e-2, head: .prefixed("base_model."),
     make: { options, model, seed in
       try PaperPrefixTuning(
         count: options.virtualTokenCount, isProjected: options.prefixProjection,

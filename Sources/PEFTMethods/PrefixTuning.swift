@@ -7,7 +7,8 @@ import TensorCore
 // `tuners/prefix_tuning` does it: P trained keys and values in front of those of the decoder's self-attention, in head
 // space, no position added. For the paper's own form see PaperPrefixTuning.swift.
 //
-// The matrix [P, 2 L W], W = H·K, holds 2 L entries of width W. Decoder layer j of an encoder-decoder reads the entries
+// The matrix [P, 2 L W], W = H·K, holds 2 L entries of width W. Layer l of a model with one stack reads the entries 2 l as
+// keys and 2 l + 1 as values; its tokens stand at the positions from P on. Decoder layer j of an encoder-decoder reads the entries
 // (4 j) mod 2 L as keys and (4 j + 1) mod 2 L as values: PEFT doubles its list of entries and cuts it into fours, of which
 // the decoder takes the first two. For even L half of the matrix is never read. Files made elsewhere mean just this, so it
 // is kept.
@@ -33,8 +34,8 @@ public struct PrefixTuningConfiguration: Sendable {
     try config.refuse(["modules_to_save"])
     virtualTokenCount = try config.dimension("num_virtual_tokens")
     layerCount = try config.optionalInt("num_layers") ?? model.layerCount
-    guard layerCount >= model.decoderLayerCount, layerCount < 1 << 16 else {
-      throw config.error("num_layers", expected: "at least the decoder's \(model.decoderLayerCount) layers")
+    guard layerCount >= model.prefixedLayerCount, layerCount < 1 << 16 else {
+      throw config.error("num_layers", expected: "at least the model's \(model.prefixedLayerCount) layers")
     }
     let width = model.headCount * model.headWidth
     guard try config.optionalInt("token_dim") ?? model.hiddenSize == width else {
@@ -82,15 +83,24 @@ public final class PrefixTuning: PEFTMethod {
     encoder = PrefixEncoder(
       "prompt_encoder", count: configuration.virtualTokenCount, width: 2 * configuration.layerCount * width,
       projection: hasNetwork ? (width, configuration.encoderHiddenSize) : nil, seed: seed, values: values)
-    let read = (0..<model.decoderLayerCount).flatMap { layer in
-      [4 * layer, 4 * layer + 1].map { $0 % (2 * configuration.layerCount) }
-    }
-    entries = Set(read).sorted()
+    let entryCount = 2 * configuration.layerCount
+    entries = Set(
+      (0..<model.prefixedLayerCount).flatMap { layer in
+        let first = Self.keyEntry(layer: layer, entryCount: entryCount, model.kind)
+        return [first, first + 1]
+      }
+    ).sorted()
+  }
+
+  /// The entry that a layer reads as keys; its values are the next one.
+  private static func keyEntry(layer: Int, entryCount: Int, _ kind: ModelKind) -> Int {
+    (kind == .encoderDecoder ? 4 * layer : 2 * layer) % entryCount
   }
 
   // MARK: The method
 
   public var parameters: [Parameter] { encoder.parameters }
+  public var occupiedPositionCount: Int { configuration.virtualTokenCount }
 
   public func materialise(_ parameters: [Variable], _ tape: Tape) -> [Variable] {
     let matrix = encoder.output(parameters[...], tape)
@@ -100,18 +110,21 @@ public final class PrefixTuning: PEFTMethod {
 
   public func seams(_ sites: [Variable]) -> any Seams {
     PrefixSeams(
-      sites: Dictionary(uniqueKeysWithValues: zip(entries, sites)), entryCount: 2 * configuration.layerCount)
+      sites: Dictionary(uniqueKeysWithValues: zip(entries, sites)), entryCount: 2 * configuration.layerCount,
+      model: model.kind)
   }
 
   private struct PrefixSeams: Seams {
     let sites: [Int: Variable]
     let entryCount: Int
+    let model: ModelKind
 
     func keyValuePrefix(
       layer: Int, _ kind: AttentionKind, _ pass: ForwardPass
     ) -> (keys: Variable, values: Variable)? {
-      guard kind == .decoderSelf, let keys = sites[4 * layer % entryCount],
-        let values = sites[(4 * layer + 1) % entryCount]
+      let entry = PrefixTuning.keyEntry(layer: layer, entryCount: entryCount, model)
+      guard kind == (model == .classifier ? .encoderSelf : .decoderSelf), let keys = sites[entry],
+        let values = sites[entry + 1]
       else { return nil }
       return (keys, values)
     }
@@ -131,9 +144,9 @@ public final class PrefixTuning: PEFTMethod {
       "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName),
       "encoder_hidden_size": .integer(configuration.encoderHiddenSize), "inference_mode": true, "init_weights": nil,
       "modules_to_save": nil, "num_attention_heads": .integer(model.headCount),
-      "num_layers": .integer(configuration.layerCount), "num_transformer_submodules": 2,
+      "num_layers": .integer(configuration.layerCount), "num_transformer_submodules": .integer(model.kind == .encoderDecoder ? 2 : 1),
       "num_virtual_tokens": .integer(configuration.virtualTokenCount), "peft_type": "PREFIX_TUNING",
-      "prefix_projection": .bool(configuration.isProjected), "revision": nil, "task_type": "SEQ_2_SEQ_LM",
+      "prefix_projection": .bool(configuration.isProjected), "revision": nil, "task_type": .string(model.kind.rawValue),
       "token_dim": .integer(model.headCount * model.headWidth),
     ]
     let training = encoder.isProjected ? parameters.map { ($0.name, $0.value) } : []
@@ -143,7 +156,7 @@ public final class PrefixTuning: PEFTMethod {
   }
 
   static let entry = MethodEntry(
-    name: "prefix-tuning", peftType: "PREFIX_TUNING", defaultLearningRate: 1e-2,
+    name: "prefix-tuning", peftType: "PREFIX_TUNING", defaultLearningRate: 1e-2, head: .prefixed("base_model."),
     make: { options, model, seed in
       let configuration = PrefixTuningConfiguration(options, model.description)
       return try PrefixTuning(
@@ -160,4 +173,9 @@ public final class PrefixTuning: PEFTMethod {
       if hasNetwork { try folder.requireSame(["prompt_embeddings": method.matrix]) }
       return method
     })
+}
+
+extension ModelDescription {
+  /// Layers whose attention a prefix reaches.
+  fileprivate var prefixedLayerCount: Int { kind == .classifier ? layerCount : decoderLayerCount }
 }

@@ -143,7 +143,9 @@ public final class PromptTuning: PEFTMethod {
 
   public var parameters: [Parameter] { [prompt] }
 
-  public func seams(_ sites: [Variable]) -> any Seams { SoftPromptSeams(prompt: sites[0], count: virtualTokenCount) }
+  public func seams(_ sites: [Variable]) -> any Seams {
+    SoftPromptSeams(prompt: sites[0], count: virtualTokenCount, stack: model.sourceStack)
+  }
 
   // MARK: HF PEFT
 
@@ -155,7 +157,7 @@ public final class PromptTuning: PEFTMethod {
       "num_transformer_submodules": .integer(prompt.shape[0] / virtualTokenCount),
       "num_virtual_tokens": .integer(virtualTokenCount), "peft_type": "PROMPT_TUNING",
       "prompt_tuning_init": .string(initialization.peftName), "prompt_tuning_init_state_dict_path": nil,
-      "prompt_tuning_init_text": initializationText, "revision": nil, "task_type": "SEQ_2_SEQ_LM",
+      "prompt_tuning_init_text": initializationText, "revision": nil, "task_type": .string(model.kind.rawValue),
       "token_dim": .integer(model.hiddenSize), "tokenizer_kwargs": nil,
       "tokenizer_name_or_path": initializationText == nil ? nil : .string(baseModelName),
     ]
@@ -168,12 +170,13 @@ public final class PromptTuning: PEFTMethod {
   }
 
   static let entry = MethodEntry(
-    name: "prompt-tuning", peftType: "PROMPT_TUNING", defaultLearningRate: 0.3,
+    name: "prompt-tuning", peftType: "PROMPT_TUNING", defaultLearningRate: 0.3, head: .prefixed("base_model."),
     make: { try PromptTuning($0, $1, seed: $2) },
     read: { folder, model in
       try folder.config.refuse(["modules_to_save"])
       let (count, width) = (try folder.config.dimension("num_virtual_tokens"), model.description.hiddenSize)
-      let submodules = try folder.config.optionalInt("num_transformer_submodules") ?? 2
+      let submodules = try folder.config.optionalInt("num_transformer_submodules")
+        ?? (model.description.kind == .encoderDecoder ? 2 : 1)
       guard (1...2).contains(submodules) else {
         throw folder.config.error("num_transformer_submodules", expected: "1 or 2")
       }

@@ -80,7 +80,7 @@ public final class TemplatePTuning: PEFTMethod {
   }
 
   static let entry = MethodEntry(
-    name: "p-tuning-template", peftType: peftType, defaultLearningRate: 1e-3,
+    name: "p-tuning-template", peftType: peftType, defaultLearningRate: 1e-3, head: .prefixed("base_model."),
     make: { options, model, seed in
       guard let template = options.promptTemplate else {
         throw MethodError.badOption(

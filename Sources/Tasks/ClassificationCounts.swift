@@ -44,6 +44,12 @@ public struct ClassificationCounts: Sendable, Equatable {
   public var accuracy: Double { ratio(correct, total) }
   public var unansweredShare: Double { ratio(unanswered, total) }
 
+  /// Share of the answers `label` that are right; 0 where that is undefined.
+  public func precision(of label: Int) -> Double { ratio(self[label, label], predictedCount(label)) }
+
+  /// Share of the examples of `label` that were answered so; 0 where that is undefined.
+  public func recall(of label: Int) -> Double { ratio(self[label, label], expectedCount(label)) }
+
   /// How the F1 scores of the labels become one number.
   public enum Averaging: Sendable {
     /// F1 of label 1.

@@ -19,19 +19,32 @@ enum DataFolder {
         .filter { $0.hasSuffix(suffix) }
         .sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     } catch {
-      throw DataError.unreadable(folder, reason: JSONLines.reason(error))
+      throw DataError.unreadable(folder, reason: reason(error))
     }
   }
 
-  /// - Throws: `DataError.unreadable`, or `.notText` if the file is not UTF-8.
-  static func text(of url: URL) throws -> String {
-    let data: Data
-    do { data = try Data(contentsOf: url) } catch {
-      throw DataError.unreadable(url, reason: JSONLines.reason(error))
+  /// The content of a file, mapped if it can be.
+  ///
+  /// - Throws: `DataError.missing`, `.unreadable`.
+  static func bytes(of url: URL) throws -> Data {
+    guard exists(url) else { throw DataError.missing(url, expected: "the file does not exist") }
+    do { return try Data(contentsOf: url, options: .mappedIfSafe) } catch {
+      throw DataError.unreadable(url, reason: reason(error))
     }
+  }
+
+  /// - Throws: `DataError.missing`, `.unreadable`, or `.notText` if the file is not UTF-8.
+  static func text(of url: URL) throws -> String {
+    let data = try bytes(of: url)
     guard let text = data.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
       throw DataError.notText(url, reason: "the text is not valid UTF-8; convert the file to UTF-8")
     }
     return text
+  }
+
+  /// The short text of a Foundation error.
+  static func reason(_ error: any Error) -> String {
+    let cause = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+    return (cause ?? error as NSError).localizedDescription
   }
 }

@@ -78,21 +78,13 @@ public struct ExampleEncoding: Sendable, Equatable {
     let special = tokenizer.specialTokenCount(isPair: second != nil)
     let uncut = first.count + tail.count + (second?.count ?? 0) + special
     let room = max(self.source - special - tail.count, 0)
-    let lengths = Self.longestFirst(first.count, second?.count ?? 0, room: room)
-    first = Array(first.prefix(second == nil ? room : lengths.0))
-    second = second.map { Array($0.prefix(lengths.1)) }
+    let lengths = PairTruncation.longestFirst(first.count, second?.count ?? 0, room: room)
+    first = Array(first.prefix(second == nil ? room : lengths.first))
+    second = second.map { Array($0.prefix(lengths.second)) }
     let assembled = tokenizer.assemble(first + tail, second)
     return EncodedExample(
       index: example.index, source: assembled.ids, target: target, uncutSourceLength: uncut,
       secondStart: assembled.secondStart)
-  }
-
-  /// Lengths of a pair in `room` tokens: the longer one loses tokens one by one, the second where both are equal
-  /// (tokenizers `utils/truncation.rs`, `LongestFirst`).
-  static func longestFirst(_ first: Int, _ second: Int, room: Int) -> (Int, Int) {
-    guard first + second > room else { return (first, second) }
-    let short = min(first, second, room / 2)
-    return first <= second ? (short, room - short) : (room - short, short)
   }
 
   /// A source whose beginning and tail stay, and the target behind it, end-of-sequence last; neither has a token in front.

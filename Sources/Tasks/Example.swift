@@ -9,6 +9,8 @@ public struct Example: Sendable, Equatable {
   public let second: String?
   /// What the model is to answer; for a classifier the label's name.
   public let target: String
+  /// All right answers, without the white space that `target` may begin with; the first is the one trained on.
+  public let references: [String]
   /// Number of the label in the task's `labels`; nil for free text.
   public let label: Int?
   /// What a regression is to give; nil elsewhere.
@@ -18,13 +20,14 @@ public struct Example: Sendable, Equatable {
 
   public init(
     index: Int, id: String, source: String, second: String? = nil, target: String, label: Int? = nil,
-    value: Float? = nil, tail: String = ""
+    value: Float? = nil, tail: String = "", references: [String]? = nil
   ) {
     self.index = index
     self.id = id
     self.source = source
     self.second = second
     self.target = target
+    self.references = references ?? [target]
     self.label = label
     self.value = value
     self.tail = tail

@@ -2,13 +2,14 @@ import Foundation
 
 /// Film reviews, positive or negative (Maas et al. 2011, "Learning word vectors for sentiment analysis").
 ///
-/// Data: `train.jsonl` and `test.jsonl` with the columns `text` and `label` (1 positive, 0 negative), or the
-/// official `aclImdb` folders (`train/pos/*.txt`, `train/neg/*.txt`, the same under `test`). The answer is
-/// the label's word.
+/// Data: `train.jsonl` and `test.jsonl`, or `.csv` and `.tsv`, with the columns `text` and `label` (1 positive, 0 negative),
+/// or the official `aclImdb` folders (`train/pos/*.txt`, `train/neg/*.txt`, the same under `test`). The answer is the
+/// label's word.
 public struct IMDbTask: TextTask {
   public let name = "imdb"
   public let labels = ["negative", "positive"]
   public let metric = TaskMetric.accuracy
+  public var metrics: TaskMetrics { .labels(labels, matthews: false) }
   public let options: TextOptions
 
   public init(options: TextOptions = TextOptions()) {
@@ -31,29 +32,12 @@ public struct IMDbTask: TextTask {
     DataFolder.isDirectory(location) ? try folderExamples(location) : try lineExamples(location)
   }
 
-  private struct Row: Decodable, DescribedRow {
-    let id: RowID?
-    let text: String
-    let label: RowID
-
-    static func expected(_ column: String) -> String {
-      switch column {
-      case "text": "text"
-      case "label": "0 or 1"
-      default: "text or a number"
-      }
-    }
-  }
-
   private func lineExamples(_ url: URL) throws -> [Example] {
     var examples: [Example] = []
-    try JSONLines.forEachRow(of: url, as: Row.self) { row, line in
-      guard let label = ["0", "1"].firstIndex(of: row.label.text) ?? labels.firstIndex(of: row.label.text)
-      else {
-        throw DataError.unknownLabel(
-          url, line: line, found: row.label.text, known: "0 (negative) and 1 (positive)")
-      }
-      examples.append(example(examples.count, id: row.id?.text ?? String(line), text: row.text, label: label))
+    let names = LabelNames(labels)
+    try RowReader.forEachRow(of: url, columns: [.id, DataColumn("text"), names.column]) { row in
+      let label = try names.label(of: row, in: url)
+      examples.append(example(examples.count, id: row.id, text: row.text("text"), label: label))
     }
     return examples
   }
@@ -81,7 +65,14 @@ public struct IMDbTask: TextTask {
     }
   }
 
+  /// T5 has no name for the task: it reads the review as it is.
   private func example(_ index: Int, id: String, text: String, label: Int) -> Example {
-    Example(index: index, id: id, source: options.apply(text), target: labels[label], label: label)
+    if options.form == .textToText {
+      return Example(index: index, id: id, source: options.apply(text), target: labels[label], label: label)
+    }
+    return Self.wording.example(
+      index: index, id: id, sentences: [text], answer: labels[label], label: label, options: options)
   }
+
+  private static let wording = SentenceWording(taskName: "imdb", sentenceNames: ["text"], question: "Sentiment:")
 }

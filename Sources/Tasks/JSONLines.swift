@@ -3,19 +3,16 @@ import Foundation
 
 /// Reads files of one JSON object per line.
 enum JSONLines {
-  /// Decodes every line as `Row` and hands it to `body` with its line number, from 1.
+  /// Reads every line and hands it to `body`.
   ///
   /// Empty lines are allowed at the end of the file only.
   /// - Throws: `DataError`, naming file and line.
-  static func forEachRow<Row: Decodable>(
-    of url: URL, as type: Row.Type, _ body: (_ row: Row, _ line: Int) throws -> Void
+  static func forEachRow(
+    of url: URL, columns: [DataColumn], _ body: (_ row: DataRow) throws -> Void
   ) throws {
-    guard DataFolder.exists(url) else { throw DataError.missing(url, expected: "the file does not exist") }
-    let data: Data
-    do { data = try Data(contentsOf: url, options: .mappedIfSafe) } catch {
-      throw DataError.unreadable(url, reason: reason(error))
-    }
+    let data = try DataFolder.bytes(of: url)
     let decoder = JSONDecoder()
+    decoder.userInfo[JSONRow.columnsKey] = columns
     var line = 0
     var blankLine: Int?
     var position = data.startIndex
@@ -29,7 +26,7 @@ enum JSONLines {
         continue
       }
       if let blankLine { throw DataError.malformedLine(url, line: blankLine, reason: "an empty line") }
-      try body(row(text, decoder, url: url, line: line), line)
+      try body(DataRow(line: line, values: values(text, decoder, columns: columns, url: url, line: line)))
       if line % 500 == 0 { PhaseBoard.tick() }
     }
     if line == 0 || blankLine == 1 { throw DataError.noExamples(url) }
@@ -46,23 +43,21 @@ enum JSONLines {
     }
   }
 
-  private static func row<Row: Decodable>(_ text: Data, _ decoder: JSONDecoder, url: URL, line: Int) throws
-    -> Row
-  {
+  private static func values(
+    _ text: Data, _ decoder: JSONDecoder, columns: [DataColumn], url: URL, line: Int
+  ) throws -> [String: DataRow.Value] {
     guard text.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) != nil else {
       throw DataError.invalidUTF8(url, line: line)
     }
-    do { return try decoder.decode(Row.self, from: text) } catch let error as DecodingError {
+    do { return try decoder.decode(JSONRow.self, from: text).values } catch let error as DecodingError {
       switch error {
       case .keyNotFound(let key, _):
         throw DataError.missingColumn(url, line: line, column: key.stringValue)
       case .typeMismatch(_, let context), .valueNotFound(_, let context):
-        guard let column = context.codingPath.first?.stringValue else {
-          throw DataError.malformedLine(url, line: line, reason: "another JSON value")
-        }
-        throw DataError.wrongType(
-          url, line: line, column: column,
-          expected: (Row.self as? any DescribedRow.Type)?.expected(column) ?? "text")
+        guard let name = context.codingPath.first?.stringValue,
+          let column = columns.first(where: { $0.name == name })
+        else { throw DataError.malformedLine(url, line: line, reason: "another JSON value") }
+        throw DataError.wrongType(url, line: line, column: name, expected: column.expected)
       case .dataCorrupted:
         let start = String(decoding: text.prefix(60), as: UTF8.self)
         throw DataError.malformedLine(
@@ -71,18 +66,49 @@ enum JSONLines {
         throw DataError.malformedLine(url, line: line, reason: "\(error)")
       }
     } catch {
-      throw DataError.malformedLine(url, line: line, reason: reason(error))
+      throw DataError.malformedLine(url, line: line, reason: DataFolder.reason(error))
     }
-  }
-
-  /// The short text of a Foundation error.
-  static func reason(_ error: any Error) -> String {
-    let cause = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-    return (cause ?? error as NSError).localizedDescription
   }
 }
 
-/// A row that can say what its columns should hold.
-protocol DescribedRow {
-  static func expected(_ column: String) -> String
+/// The wanted columns of a JSON object; the others are not looked at.
+private struct JSONRow: Decodable {
+  let values: [String: DataRow.Value]
+
+  /// Where the decoder has the columns, `[DataColumn]`.
+  static let columnsKey: CodingUserInfoKey = {
+    guard let key = CodingUserInfoKey(rawValue: "columns") else { preconditionFailure("a key is any text") }
+    return key
+  }()
+
+  private struct Name: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  init(from decoder: any Decoder) throws {
+    guard let columns = decoder.userInfo[Self.columnsKey] as? [DataColumn] else {
+      preconditionFailure("rows are decoded with columns")
+    }
+    let object = try decoder.container(keyedBy: Name.self)
+    var values: [String: DataRow.Value] = [:]
+    for column in columns {
+      let name = Name(stringValue: column.name)
+      if !column.isRequired, try !object.contains(name) || object.decodeNil(forKey: name) { continue }
+      switch column.kind {
+      case .text: values[column.name] = .text(try object.decode(String.self, forKey: name))
+      case .word:
+        if let number = try? object.decode(Int.self, forKey: name) {
+          values[column.name] = .text(String(number))
+        } else {
+          values[column.name] = .text(try object.decode(String.self, forKey: name))
+        }
+      case .number: values[column.name] = .number(try object.decode(Double.self, forKey: name))
+      case .texts: values[column.name] = .texts(try object.decode([String].self, forKey: name))
+      }
+    }
+    self.values = values
+  }
 }

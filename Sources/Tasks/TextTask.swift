@@ -3,40 +3,11 @@ import Foundation
 /// Which part of a task's data.
 public enum DataSplit: String, Sendable, CaseIterable {
   case train, validation, test
-}
 
-/// What is done to a text before it is tokenised.
-public struct TextOptions: Sendable, Equatable {
-  public var lowercase: Bool
-  /// Replaces every `<br />` by a space.
-  public var stripHTML: Bool
-
-  public init(lowercase: Bool = false, stripHTML: Bool = false) {
-    self.lowercase = lowercase
-    self.stripHTML = stripHTML
-  }
-
-  func apply(_ text: String) -> String {
-    let plain = stripHTML ? Self.replacingLineBreaks(text) : text
-    return lowercase ? plain.lowercased() : plain
-  }
-
-  private static func replacingLineBreaks(_ text: String) -> String {
-    let tag = Array("<br />".utf8)
-    var text = text
-    return text.withUTF8 { bytes in
-      var output: [UInt8] = []
-      output.reserveCapacity(bytes.count)
-      var position = 0
-      while position < bytes.count {
-        let isTag =
-          bytes[position] == tag[0] && position + tag.count <= bytes.count
-          && tag.indices.allSatisfy { bytes[position + $0] == tag[$0] }
-        output.append(isTag ? UInt8(ascii: " ") : bytes[position])
-        position += isTag ? tag.count : 1
-      }
-      return String(decoding: output, as: UTF8.self)
-    }
+  /// Names under which a file of this part is looked for, the first one found counts.
+  var fileNames: [String] {
+    let names = self == .validation ? ["validation", "dev"] : [rawValue]
+    return names.flatMap { name in DataFormat.allCases.map { "\(name).\($0.rawValue)" } }
   }
 }
 
@@ -44,31 +15,36 @@ public struct TextOptions: Sendable, Equatable {
 public protocol TextTask: Sendable {
   /// Name on the command line.
   var name: String { get }
-  /// The words a model answers with, by label number; empty for free text.
+  /// The words a model answers with, by label number; empty for free text and for values.
   var labels: [String] { get }
-  /// The metric by which the best adapter is chosen.
+  /// What is reported about the answers.
+  var metrics: TaskMetrics { get }
+  /// The metric by which the best adapter is chosen, one of `metrics` or the loss.
   var metric: TaskMetric { get }
+  /// What kinds of model can do the task.
+  var forms: [ExampleForm] { get }
   var options: TextOptions { get }
+  /// The task with all that it leaves to the data, such as the names of its labels.
+  ///
+  /// - Parameter location: the data that is trained on.
+  /// - Throws: `DataError`.
+  func resolved(with location: URL) throws -> any TextTask
   /// File or folder that holds a part of the data, nil if the directory has none of it.
   func location(of split: DataSplit, in directory: URL) -> URL?
-  /// All examples of a file or folder, in a fixed order.
+  /// All examples of a file or folder, in a fixed order, their texts in the form of `options`.
   ///
   /// - Throws: `DataError`, naming file and line.
   func examples(at location: URL) throws -> [Example]
 }
 
-/// A metric and which end of it is good.
-public struct TaskMetric: Sendable, Equatable {
-  /// Name in `metrics.jsonl`, after `eval_`.
-  public let name: String
-  public let largerIsBetter: Bool
-
-  public static let accuracy = TaskMetric(name: "accuracy", largerIsBetter: true)
-  public static let loss = TaskMetric(name: "loss", largerIsBetter: false)
-}
-
 extension TextTask {
   public var metricName: String { metric.name }
+  public var forms: [ExampleForm] { [.textToText, .continuation, .classification] }
+  public func resolved(with location: URL) throws -> any TextTask { self }
+
+  public func location(of split: DataSplit, in directory: URL) -> URL? {
+    split.fileNames.map { directory.appendingPathComponent($0) }.first(where: DataFolder.exists)
+  }
 
   /// The location of a part of the data.
   ///
@@ -78,10 +54,11 @@ extension TextTask {
       throw DataError.missing(directory, expected: "the data directory does not exist; see --data-dir")
     }
     if let url = location(of: split, in: directory) { return url }
+    let names = split.fileNames
     throw DataError.missing(
       directory,
-      expected: "there is no \(split.rawValue) data of task \(name) here; expected \(split.rawValue).jsonl"
-        + ", or name the file itself")
+      expected: "there is no \(split.rawValue) data of task \(name) here; expected "
+        + "\(names.dropLast().joined(separator: ", ")) or \(names[names.count - 1]), or name the file itself")
   }
 }
 
@@ -89,16 +66,25 @@ extension TextTask {
 public enum TaskCatalogue {
   private static let makers: [(name: String, make: @Sendable (TextOptions) -> any TextTask)] = [
     ("imdb", { IMDbTask(options: $0) }),
+    ("sst2", { SST2Task(options: $0) }),
+    ("mrpc", { MRPCTask(options: $0) }),
+    ("rte", { RTETask(options: $0) }),
+    ("pair", { PairTask(options: $0) }),
+    ("regression", { RegressionTask(options: $0) }),
+    ("cnn_dailymail", { CNNDailyMailTask(options: $0) }),
+    ("scitldr", { SciTLDRTask(options: $0) }),
     ("text", { TextToTextTask(options: $0) }),
   ]
 
   public static var names: [String] { makers.map(\.name) }
 
-  /// - Throws: `DataError.unknownTask`.
+  /// - Throws: `DataError.unknownTask`; `.unsuitableForm` if the kind of model cannot do the task.
   public static func task(named name: String, options: TextOptions = TextOptions()) throws -> any TextTask {
     guard let maker = makers.first(where: { $0.name == name }) else {
       throw DataError.unknownTask(name, known: names)
     }
-    return maker.make(options)
+    let task = maker.make(options)
+    guard task.forms.contains(options.form) else { throw DataError.unsuitableForm(task: name, options.form) }
+    return task
   }
 }

@@ -25,9 +25,11 @@ public struct TokenCache: Sendable {
     key.add(TokenTable.formatVersion)
     key.add(tokenizer.identity)
     key.add(task.name)
+    key.add(task.labels.count)
     task.labels.forEach { key.add($0) }
     key.add(task.options.lowercase ? 1 : 0)
     key.add(task.options.stripHTML ? 1 : 0)
+    key.add(task.options.form.rawValue)
     key.add(encoding.form.rawValue)
     key.add(encoding.trainsOnSource ? 1 : 0)
     key.add(encoding.source)
@@ -83,7 +85,7 @@ public struct TokenCache: Sendable {
     } catch let failure as FileLock.Failure {
       return try unshared(key, failure.reason, warn, make)
     } catch let error as CocoaError {
-      return try unshared(key, JSONLines.reason(error), warn, make)
+      return try unshared(key, DataFolder.reason(error), warn, make)
     }
   }
 

@@ -13,16 +13,17 @@ public struct T5Tokenizer: Tokenizer {
   public let eosID: Int32
   public let unknownID: Int32
   public let identity: String
+  public let url: URL
   /// Number of sentinels.
   public let sentinelCount: Int
   /// The loaded `spiece.model`.
   public let model: SentencePieceModel
 
-  private let url: URL
   private let cleansUpSpaces: Bool
   private let characterMap: CharacterMap
   private let segmenter: UnigramSegmenter
-  private let literals: SpecialTokenLiterals
+  private let literals: AddedTokenMatcher
+  private let idOfSpecialToken: [String: Int32]
   /// Text of every id; empty for ids that nothing claims.
   private let tokens: [String]
   private let specialIDs: Set<Int32>
@@ -46,25 +47,16 @@ public struct T5Tokenizer: Tokenizer {
     tokens = vocabulary.tokens
     vocabularyCount = vocabulary.tokens.count
     (padID, eosID, unknownID) = (vocabulary.padID, vocabulary.eosID, vocabulary.unknownID)
-    literals = SpecialTokenLiterals(vocabulary.specialTokens)
+    literals = AddedTokenMatcher(vocabulary.specialTokens.map { (AddedToken($0), $1) })
+    idOfSpecialToken = vocabulary.specialTokens
     specialIDs = Set(vocabulary.specialTokens.values)
     segmenter = UnigramSegmenter(
       pieces: vocabulary.segmentable, scores: vocabulary.scores, unknownID: vocabulary.unknownID)
     identity = vocabulary.identity(characterMap: model.characterMap, cleansUpSpaces: cleansUpSpaces)
   }
 
-  /// Refuses a model whose embedding cannot belong to this vocabulary.
-  ///
-  /// More rows than ids are common, as T5's 32,100 ids live in 32,128 rows; more than twice as many are not.
-  /// - Throws: `TokenizationError.vocabularyMismatch`.
-  public func validate(modelVocabularySize rows: Int) throws {
-    guard vocabularyCount <= rows, rows <= 2 * vocabularyCount else {
-      throw TokenizationError.vocabularyMismatch(tokenizer: url, ids: vocabularyCount, embeddingRows: rows)
-    }
-  }
-
   /// The id of `<extra_id_k>`, or nil if there are not so many.
-  public func sentinelID(_ k: Int) -> Int32? { literals.idByText["<extra_id_\(k)>"] }
+  public func sentinelID(_ k: Int) -> Int32? { idOfSpecialToken["<extra_id_\(k)>"] }
 
   public func tokens(of text: String) -> [Int32] {
     var ids: [Int32] = []
@@ -81,7 +73,7 @@ public struct T5Tokenizer: Tokenizer {
             segmenter.segment($0, lattice: &lattice, into: &ids)
           }
         }
-      } literal: { id in
+      } token: { id in
         ids.append(id)
       }
     }

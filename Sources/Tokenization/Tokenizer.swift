@@ -1,3 +1,5 @@
+import Foundation
+
 /// Text to ids and back, as Hugging Face does it for the same files.
 ///
 /// A tokenizer is immutable and may be used from several threads at once.
@@ -13,6 +15,8 @@ public protocol Tokenizer: Sendable {
   var padID: Int32 { get }
   var eosID: Int32 { get }
   var unknownID: Int32 { get }
+  /// The file that the ids come from.
+  var url: URL { get }
   /// A digest of everything the ids depend on, for the keys of caches: 32 hexadecimal digits.
   var identity: String { get }
 }
@@ -32,6 +36,16 @@ public struct AssembledTokens: Sendable, Equatable {
 extension Tokenizer {
   /// Ids of `text` with the special tokens that Hugging Face adds (T5: end-of-sequence last).
   public func encode(_ text: String) -> [Int32] { assemble(tokens(of: text), nil).ids }
+
+  /// Refuses a model whose embedding cannot belong to this vocabulary.
+  ///
+  /// More rows than ids are common, as T5's 32,100 ids live in 32,128 rows; more than twice as many are not.
+  /// - Throws: `TokenizationError.vocabularyMismatch`.
+  public func validate(modelVocabularySize rows: Int) throws {
+    guard vocabularyCount <= rows, rows <= 2 * vocabularyCount else {
+      throw TokenizationError.vocabularyMismatch(tokenizer: url, ids: vocabularyCount, embeddingRows: rows)
+    }
+  }
 
   /// How many special tokens `assemble` adds.
   public func specialTokenCount(isPair: Bool) -> Int { assemble([], isPair ? [] : nil).ids.count }

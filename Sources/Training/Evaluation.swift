@@ -1,3 +1,4 @@
+import CKernels
 import Collectives
 import Diagnostics
 import NN
@@ -9,12 +10,12 @@ import Tokenization
 /// What the evaluation of a model on a set of examples found.
 public struct EvaluationReport: Sendable {
   public let exampleCount: Int
-  /// Mean over the target tokens.
+  /// Mean over the targets.
   public let loss: Double
   /// Name and value, such as `accuracy`; the order in which they are shown.
   public let metrics: [(name: String, value: Double)]
-  /// In data order, on every rank; empty unless asked for.
-  public let predictions: [Prediction]
+  /// What was answered to each example of the set, in its order, and what was right; empty where nothing was answered.
+  public let outcomes: [ExampleOutcome]
   public let seconds: Double
 
   public func value(of metric: String) -> Double? {
@@ -28,33 +29,31 @@ public struct EvaluationReport: Sendable {
   }
 }
 
-public struct Prediction: Sendable, Equatable {
-  /// Index in the data set.
-  public let example: Int
-  public let prediction: String
-  public let target: String
-  public var correct: Bool { prediction == target }
-}
-
 /// Examples to judge by.
 public struct EvaluationSet: Sendable {
   public let dataset: EncodedDataset
   /// Indices into the data set, ascending.
   public let examples: [Int]
-  /// Label words; empty for free text.
-  public let labels: [String]
+  /// What is reported about the answers.
+  public let metrics: TaskMetrics
+  /// What each of `examples` is judged by; nil where the encoded targets say it: labels, and values of a regression.
+  public let expectations: [Expectation]?
 
-  public init(dataset: EncodedDataset, examples: [Int], labels: [String]) {
+  public init(dataset: EncodedDataset, examples: [Int], metrics: TaskMetrics, expectations: [Expectation]? = nil) {
+    precondition(
+      expectations.map { $0.count == examples.count } ?? true,
+      "\(expectations?.count ?? 0) expectations of \(examples.count) examples")
     self.dataset = dataset
     self.examples = examples
-    self.labels = labels
+    self.metrics = metrics
+    self.expectations = expectations
   }
 }
 
 /// Evaluates in leaves spread over all ranks, each example exactly once.
 ///
-/// Leaves are runs of consecutive examples, a pure function of data order and lengths; counts are added as integers and
-/// losses in fixed point, so every layout of ranks and threads gives the same metrics and predictions.
+/// Leaves are runs of consecutive examples, a pure function of data order and lengths; losses are added in fixed point, and
+/// metrics are computed from all answers in data order, so every layout of ranks and threads gives the same.
 @MainActor
 public final class Evaluation {
   private let evaluator: LeafEvaluator
@@ -64,6 +63,8 @@ public final class Evaluation {
   private let panels = WeightPanels()
   /// Answers of at least this many tokens are worth a packed copy of the decoder.
   private static let tokensThatPayForPanels = 16
+  /// Memory of the keys and values of one leaf's sources.
+  private static let mostCacheBytes = 512 << 20
   private let tokenizer: any Tokenizer
   private let leafTokens: Int
   private let generation: GenerationOptions
@@ -84,37 +85,32 @@ public final class Evaluation {
     pools = (0..<workers.threadCount).map { _ in BufferPool() }
   }
 
-  /// Sums over leaves.
+  /// What the leaves found.
   private struct Totals: Sendable {
-    var counts: [Int64]
-    var predictions: [Prediction] = []
+    /// By `Word`.
+    var counts = [Int64](repeating: 0, count: Word.allCases.count)
+    var answers: [(example: Int, answer: Answer)] = []
   }
-  /// Positions in `Totals.counts` before the classification cells.
   private enum Word: Int, CaseIterable {
-    case loss, targets, exact, nonFinite
+    case loss, targets, nonFinite
   }
 
   /// Leaves go to whatever rank has a worker free. ``StopRequest`` on any rank breaks the evaluation off on all: nil.
   ///
-  /// - Parameters:
-  ///   - generatesFreeText: whether answers are generated for a task without labels too.
-  ///   - keepsPredictions: whether the report holds every answer.
+  /// - Parameter writesAnswers: whether a model that writes text does so for metrics of free text; labels and values are
+  ///   answered in any case.
   public func evaluate(
-    _ set: EvaluationSet, generatesFreeText: Bool = false, keepsPredictions: Bool = false,
-    progressName: String? = nil, onPoll: () throws -> Void = {}
+    _ set: EvaluationSet, writesAnswers: Bool = false, progressName: String? = nil, onPoll: () throws -> Void = {}
   ) throws -> EvaluationReport? {
     let watch = Stopwatch()
-    let leaves = Self.leaves(set, leafTokens: leafTokens)
+    let leaves = Self.leaves(set, leafTokens: leafTokens, model: evaluator.model.description)
     let costs = leaves.map { leaf in leaf.reduce(0) { $0 + set.dataset.lengths(at: $1).source + 1 } }
     let progress = progressName.map { ProgressBar(name: $0, total: leaves.count) }
-    let labelCount = set.labels.count
-    let cellCount = labelCount == 0 ? 0 : labelCount * (labelCount + 1)
-    let totals = Mutex(Totals(counts: Array(repeating: 0, count: Word.allCases.count + cellCount)))
+    let totals = Mutex(Totals())
     let job = LeafJob(
       evaluator: evaluator, sites: evaluator.sites(pool: BufferPool()), set: set, tokenizer: tokenizer,
-      matching: AnswerMatching(labels: set.labels), generation: generation,
-      panels: generation.maxNewTokens >= Self.tokensThatPayForPanels ? panels : nil,
-      generates: labelCount > 0 || generatesFreeText || keepsPredictions)
+      generation: generation, panels: generation.maxNewTokens >= Self.tokensThatPayForPanels ? panels : nil,
+      answers: writesAnswers || set.metrics != .text)
     let ending = try dispatch.run(
       order: LeafPlanner.order(costs: costs), shouldStop: { StopRequest.isPending },
       onPoll: {
@@ -124,46 +120,41 @@ public final class Evaluation {
     ) { [pools] worker, leaf in
       MatrixBackend.prepareThread()
       let found = job.run(leaves[leaf], pool: pools[worker])
-      totals.withLock { totals in
-        Self.add(found, labelCount: labelCount, keepsPredictions: keepsPredictions, to: &totals)
-      }
+      totals.withLock { Self.add(found, to: &$0) }
     }
     progress?.finish()
     guard ending == .complete else { return nil }
     var sums = totals.withLock { $0 }
     if let world {
       try world.reduce(&sums.counts, .sum)
-      if keepsPredictions { sums.predictions = try Self.gather(sums.predictions, over: world) }
+      if job.answers { sums.answers = try Self.gather(sums.answers, over: world) }
     }
-    return report(sums, set: set, generated: job.generates, seconds: watch.seconds)
+    return report(sums, set: set, seconds: watch.seconds)
   }
 
-  private func report(_ totals: Totals, set: EvaluationSet, generated: Bool, seconds: Double) -> EvaluationReport {
+  private func report(_ totals: Totals, set: EvaluationSet, seconds: Double) -> EvaluationReport {
     func count(_ word: Word) -> Int64 { totals.counts[word.rawValue] }
     let targets = Double(max(count(.targets), 1))
     let loss = count(.nonFinite) > 0 ? Double.nan : FixedPoint.decode(count(.loss)) / targets
-    var metrics: [(String, Double)] = []
-    if !set.labels.isEmpty {
-      let cells = ClassificationCounts(
-        labelCount: set.labels.count, cells: totals.counts.dropFirst(Word.allCases.count).map(Int.init))
-      metrics = [
-        ("accuracy", cells.accuracy), ("f1", cells.f1(set.labels.count == 2 ? .binary : .macro)),
-        ("no_label_share", cells.unansweredShare),
-      ]
-    } else if generated {
-      metrics = [("exact_match", Double(count(.exact)) / Double(max(set.examples.count, 1)))]
+    let place = Dictionary(uniqueKeysWithValues: set.examples.enumerated().map { ($1, $0) })
+    let reader = TargetReader(set.metrics, tokenizer: tokenizer, kind: evaluator.model.description.kind)
+    let outcomes = totals.answers.sorted { $0.example < $1.example }.map { example, answer in
+      ExampleOutcome(
+        answer, place[example].flatMap { set.expectations?[$0] } ?? reader.expectation(set.dataset[example].target))
     }
     return EvaluationReport(
-      exampleCount: set.examples.count, loss: loss, metrics: metrics,
-      predictions: totals.predictions.sorted { $0.example < $1.example }, seconds: seconds)
+      exampleCount: set.examples.count, loss: loss, metrics: set.metrics.values(of: outcomes, loss: loss),
+      outcomes: outcomes, seconds: seconds)
   }
 
   /// Runs of consecutive examples of at least one example and, beyond that, at most a number of source tokens: a sixteenth
   /// of all, so that there are leaves for several workers, but not below 4 times `leafTokens` nor above 32 times, as every
-  /// decoding step of a leaf reads all weights of the decoder.
-  static func leaves(_ set: EvaluationSet, leafTokens: Int) -> [[Int]] {
+  /// decoding step of a leaf reads all weights of the decoder, nor more than what a decoder keeps in `mostCacheBytes`.
+  static func leaves(_ set: EvaluationSet, leafTokens: Int, model: ModelDescription? = nil) -> [[Int]] {
     let lengths = set.examples.map { set.dataset.lengths(at: $0).source }
-    let most = min(max(lengths.reduce(0, +) / 16, 4 * leafTokens), 32 * leafTokens)
+    let kept = model.map { $0.kind == .decoder ? $0.cacheBytes : 0 } ?? 0
+    let most = min(
+      max(lengths.reduce(0, +) / 16, 4 * leafTokens), 32 * leafTokens, kept > 0 ? Self.mostCacheBytes / kept : .max)
     var leaves: [[Int]] = []
     var tokens = Int.max
     for (example, length) in zip(set.examples, lengths) {
@@ -177,33 +168,77 @@ public final class Evaluation {
     return leaves
   }
 
-  private static nonisolated func add(
-    _ found: LeafJob.Findings, labelCount: Int, keepsPredictions: Bool, to totals: inout Totals
-  ) {
+  private static nonisolated func add(_ found: LeafJob.Findings, to totals: inout Totals) {
     if let loss = FixedPoint.encode(found.lossSum) {
       totals.counts[Word.loss.rawValue] += loss
     } else {
       totals.counts[Word.nonFinite.rawValue] += 1
     }
     totals.counts[Word.targets.rawValue] += Int64(found.targetCount)
-    totals.counts[Word.exact.rawValue] += Int64(found.predictions.count(where: \.correct))
-    for (expected, predicted) in found.labels {
-      let column = predicted ?? labelCount
-      totals.counts[Word.allCases.count + expected * (labelCount + 1) + column] += 1
-    }
-    if keepsPredictions { totals.predictions += found.predictions }
+    totals.answers += found.answers
   }
 
-  /// Every rank's predictions at every rank; texts travel as UTF-8 between zero bytes.
-  private static func gather(_ predictions: [Prediction], over world: World) throws -> [Prediction] {
-    let fields = predictions.flatMap { ["\($0.example)", $0.prediction, $0.target] }
-    let all = try world.gatherAtAll(fields.map { $0.replacing("\0", with: " ") }.joined(separator: "\0"))
+  /// Every rank's answers at every rank; they travel as UTF-8 between zero bytes.
+  private static func gather(
+    _ answers: [(example: Int, answer: Answer)], over world: World
+  ) throws -> [(example: Int, answer: Answer)] {
+    let fields = answers.flatMap { ["\($0.example)", $0.answer.message.replacing("\0", with: " ")] }
+    let all = try world.gatherAtAll(fields.joined(separator: "\0"))
     return all.filter { !$0.isEmpty }.flatMap { text in
       let fields = text.split(separator: "\0", omittingEmptySubsequences: false).map(String.init)
-      return stride(from: 0, to: fields.count - 2, by: 3).compactMap { first in
-        Int(fields[first]).map { Prediction(example: $0, prediction: fields[first + 1], target: fields[first + 2]) }
+      return stride(from: 0, to: fields.count - 1, by: 2).compactMap { first in
+        Int(fields[first]).flatMap { example in Answer(message: fields[first + 1]).map { (example, $0) } }
       }
     }
+  }
+}
+
+extension Answer {
+  /// The answer as text that `init(message:)` reads back.
+  fileprivate var message: String {
+    switch self {
+    case .text(let text): "t\(text)"
+    case .label(let label): "l\(label)"
+    case .value(let value): "v\(value.bitPattern)"
+    }
+  }
+
+  fileprivate init?(message: String) {
+    let rest = message.dropFirst()
+    switch message.first {
+    case "t": self = .text(String(rest))
+    case "l": self = .label(Int(rest) ?? 0)
+    case "v": self = .value(Double(bitPattern: UInt64(rest) ?? 0))
+    default: return nil
+    }
+  }
+}
+
+/// What encoded targets say of the right answer.
+private struct TargetReader {
+  let metrics: TaskMetrics
+  let tokenizer: any Tokenizer
+  let kind: ModelKind
+  private let matching: AnswerMatching
+
+  init(_ metrics: TaskMetrics, tokenizer: any Tokenizer, kind: ModelKind) {
+    (self.metrics, self.tokenizer, self.kind) = (metrics, tokenizer, kind)
+    if case .labels(let names, _) = metrics {
+      matching = AnswerMatching(labels: names)
+    } else {
+      matching = AnswerMatching(labels: [])
+    }
+  }
+
+  func expectation(_ target: [Int32]) -> Expectation {
+    if kind == .classifier {
+      guard case .labels(let names, _) = metrics else {
+        return Expectation(value: Double(Float(bitPattern: UInt32(bitPattern: target[0]))))
+      }
+      return Expectation(references: [names[Int(target[0])]], label: Int(target[0]))
+    }
+    let text = tokenizer.decode(target, skippingSpecialTokens: true)
+    return Expectation(references: [text], label: matching.label(of: text))
   }
 }
 
@@ -213,39 +248,58 @@ private struct LeafJob: Sendable {
   let sites: [Tensor]
   let set: EvaluationSet
   let tokenizer: any Tokenizer
-  let matching: AnswerMatching
   let generation: GenerationOptions
   let panels: WeightPanels?
-  let generates: Bool
+  let answers: Bool
 
   struct Findings {
     var lossSum = 0.0
     var targetCount = 0
-    /// Expected and answered label of each example.
-    var labels: [(Int, Int?)] = []
-    var predictions: [Prediction] = []
+    var answers: [(example: Int, answer: Answer)] = []
   }
 
   func run(_ leaf: [Int], pool: BufferPool) -> Findings {
     let members = leaf.map { set.dataset[$0] }
     let batch = LeafBatch(members)
     let pass = evaluator.inferencePass(sites: sites, pool: pool, panels: panels)
-    let state = evaluator.model.startDecoding(
+    switch evaluator.model {
+    case let model as any GenerativeModel: return written(by: model, batch, members, pass)
+    case let model as any ClassifierModel: return scored(by: model, batch, members, pass)
+    default: preconditionFailure("\(evaluator.model.description.modelType) neither writes text nor scores labels")
+    }
+  }
+
+  private func written(
+    by model: any GenerativeModel, _ batch: LeafBatch, _ members: [EncodedExample], _ pass: ForwardPass
+  ) -> Findings {
+    let state = model.startDecoding(
       sources: batch.sources, examples: batch.examples, maxNewTokens: generation.maxNewTokens,
       beamCount: generation.beamCount, pass)
     var found = Findings()
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
-    guard generates else { return found }
-    let answers = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
-    for (member, answer) in zip(members, answers) {
-      let text = tokenizer.decode(answer.first?.answer ?? [], skippingSpecialTokens: true)
-      let prediction = generation.stops?.cut(text) ?? text
-      let target = tokenizer.decode(member.target, skippingSpecialTokens: true)
-      found.predictions.append(Prediction(example: member.index, prediction: prediction, target: target))
-      if let expected = matching.label(of: target) {
-        found.labels.append((expected, matching.label(of: prediction)))
-      }
+    guard answers else { return found }
+    let written = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
+    for (member, sequences) in zip(members, written) {
+      let text = tokenizer.decode(sequences.first?.answer ?? [], skippingSpecialTokens: true)
+      found.answers.append((member.index, .text(generation.stops?.cut(text) ?? text)))
+    }
+    return found
+  }
+
+  private func scored(
+    by model: any ClassifierModel, _ batch: LeafBatch, _ members: [EncodedExample], _ pass: ForwardPass
+  ) -> Findings {
+    var found = Findings()
+    let logits = model.logits(batch, pass)
+    found.lossSum = model.lossSum(logits: logits, labels: batch.labels, pass, gradientScale: 0)
+    found.targetCount = batch.targetCount
+    for (row, member) in members.enumerated() {
+      let scores = logits.value.rows(row..<row + 1)
+      let answer: Answer =
+        model.description.head?.problem == .regression
+        ? .value(Double(scores.pointer[0])) : .label(k_argmax(scores.pointer, scores.count))
+      found.answers.append((member.index, answer))
     }
     return found
   }

@@ -26,7 +26,7 @@ public struct SequenceGenerator: Sendable {
 
   /// - Parameter examples: index of each source in its data set.
   /// - Returns: per source its `returnCount` answers, best first; samples in the order of their numbers.
-  public func generate(sources: [[Int32]], examples: [UInt32], model: any LanguageModel, _ pass: ForwardPass)
+  public func generate(sources: [[Int32]], examples: [UInt32], model: any GenerativeModel, _ pass: ForwardPass)
     -> [[GeneratedSequence]]
   {
     let state = model.startDecoding(

@@ -81,25 +81,32 @@ public final class RunFolder {
   }
 
   /// The trained method: an adapter folder, for several methods one for each in it, or for full fine-tuning a model folder
-  /// with the base's other files.
+  /// with the base's other files. The label names of a classifier lie beside the adapter in `id2label.json`.
   ///
   /// - Returns: SHA-256 of the weights file; of several methods that of their digests, one below the other.
-  public func writeAdapter(_ files: AdapterFiles, baseFolder: URL) throws -> String {
+  public func writeAdapter(_ files: AdapterFiles, baseFolder: URL, model: ModelDescription) throws -> String {
     let target = url.appendingPathComponent("adapter")
     guard files.parts.isEmpty else {
-      let digests = try files.parts.map { try write($0.files, to: target.appendingPathComponent($0.name), baseFolder) }
+      let digests = try files.parts.map {
+        try write($0.files, to: target.appendingPathComponent($0.name), baseFolder, model)
+      }
       return Array(digests.joined(separator: "\n").utf8).withUnsafeBytes(sha256)
     }
-    return try write(files, to: target, baseFolder)
+    return try write(files, to: target, baseFolder, model)
   }
 
-  private func write(_ files: AdapterFiles, to target: URL, _ baseFolder: URL) throws -> String {
+  private func write(
+    _ files: AdapterFiles, to target: URL, _ baseFolder: URL, _ model: ModelDescription
+  ) throws -> String {
     if let config = files.config {
-      return try AdapterFolder.write(
-        config: config, tensors: files.tensors, trainingTensors: files.trainingTensors, to: target
-      ).sha256
+      let digest = try AdapterFolder.write(
+        config: config, tensors: files.tensors, trainingTensors: files.trainingTensors, to: target)
+      if let head = model.head { try LabelNamesFile.write(head.labels, to: target) }
+      return digest.sha256
     }
-    return try ModelFolder.write(tensors: files.tensors, like: baseFolder, to: target).sha256
+    return try ModelFolder.write(
+      tensors: files.tensors, like: baseFolder, changes: model.configurationChanges, to: target
+    ).sha256
   }
 
   public func writeSummary(_ members: [String: JSON]) throws {

@@ -15,6 +15,8 @@ public enum TrainingError: DescribedError, Equatable {
   case otherRun(folder: String, reason: String)
   case tooFewExamples(examples: Int, ranks: Int, source: String)
   case noExamples(source: String)
+  /// Positions that the model has, and what a sequence needs of them.
+  case tooLongSources(asked: Int, positions: Int, virtual: Int, target: Int)
   case unfitCheckpoint(path: String, reason: String)
   case ranksDiverged(step: Int, ranks: [String])
   case notSaved(step: Int, reason: String, last: Int?)
@@ -47,6 +49,10 @@ public enum TrainingError: DescribedError, Equatable {
       "the output folder \(folder) is not that of a training run: \(reason); choose another --output"
     case .tooFewExamples(let examples, let ranks, let source):
       "\(source) has \(examples) training examples for \(ranks) ranks; start at most \(examples) ranks, or give more data"
+    case .tooLongSources(let asked, let positions, let virtual, let target):
+      "sources of \(asked) tokens do not fit: the model has \(positions) positions, of which virtual tokens take "
+        + "\(virtual) and targets \(target); set --max-source-length to at most "
+        + "\(max(positions - virtual - target, 0))"
     case .noExamples(let source):
       "\(source) leaves no example to train on; lower --validation-fraction or give more data"
     case .ranksDiverged(let step, let ranks):

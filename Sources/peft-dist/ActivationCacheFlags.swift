@@ -71,7 +71,7 @@ extension TrainRun {
       limit: kept.isEmpty ? .off : limit, width: description.hiddenSize, precision: frozen.precision, folder: folder)
     if world.localSize * place.workers.threadCount > 1 {
       request.stepExamples = flags.globalBatchSize
-      request.stepRows = flags.globalBatchSize * flags.data.maxSourceLength
+      request.stepRows = flags.globalBatchSize * encoding.source
     }
     let cache = try ActivationCache.onEachNode(request, world: world)
     if let cache { trainer.use(cache) }

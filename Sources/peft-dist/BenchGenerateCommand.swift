@@ -45,6 +45,9 @@ struct BenchGenerateCommand: ParsableCommand {
     options.minNewTokens = newTokens
     options.beamCount = numBeams
     let generator = SequenceGenerator(options)
+    guard let writer = place.model as? any GenerativeModel else {
+      throw ValidationError("--model \(bench.model ?? ""): expected a model that writes text, found a classifier")
+    }
     let evaluator = LeafEvaluator(model: place.model, method: FrozenBase(), weights: place.weights)
     let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: numBeams)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
@@ -58,8 +61,7 @@ struct BenchGenerateCommand: ParsableCommand {
         MatrixBackend.prepareThread()
         let pass = evaluator.inferencePass(sites: [], pool: pools[worker], panels: panels)
         _ = generator.generate(
-          sources: Array(sources[leaves[leaf]]), examples: leaves[leaf].map { UInt32($0) }, model: evaluator.model,
-          pass)
+          sources: Array(sources[leaves[leaf]]), examples: leaves[leaf].map { UInt32($0) }, model: writer, pass)
       }
       try place.world.barrier()
       seconds.append(watch.seconds)

@@ -59,39 +59,44 @@ struct EvaluateCommand: ParsableCommand {
   @MainActor
   private func evaluate(_ world: World) throws {
     if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try OutputFile.requireWritable(path) } }
+    var location = URL(fileURLWithPath: evalFile ?? ".")
+    let choice = try TaskChoice(data, model: model.model, adapter: adapter.first, seed: 42) { task in
+      if evalFile == nil {
+        location = try task.requiredLocation(
+          of: DataSplit(rawValue: split) ?? .test, in: URL(fileURLWithPath: data.dataDir ?? "."))
+      }
+      return location
+    }
+    let task = choice.task
     let place = try Workplace(
-      model: model.model, threads: leaf.threadsPerRank, precision: leaf.arithmetic, cache: data.cacheFolder,
-      world: world)
-    let task = try TaskCatalogue.task(named: data.task, options: data.textOptions)
-    let location =
-      try evalFile.map { URL(fileURLWithPath: $0) }
-      ?? task.requiredLocation(
-        of: DataSplit(rawValue: split) ?? .test, in: URL(fileURLWithPath: data.dataDir ?? "."))
-    let dataset = try place.dataset(location, task: task, flags: data, visits: evalLimit)
+      choice.folder, head: choice.head, threads: leaf.threadsPerRank, precision: leaf.arithmetic,
+      cache: data.cacheFolder, world: world)
+    let methods = try adapter.isEmpty ? [place.method(adapter: nil)] : adapter.map { try place.method(adapter: $0) }
+    let encoding = try place.encoding(
+      data, task, methods.max { $0.occupiedPositionCount < $1.occupiedPositionCount } ?? FrozenBase())
+    let dataset = try place.dataset(location, task: task, encoding: encoding, flags: data, visits: evalLimit)
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
-    let set = EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
+    let set = try place.evaluationSet(dataset, examples: examples, task: task, location: location)
     let generation = search.options(
-      eosIDs: place.model.description.eosIDs, maxNewTokens: place.maxTargetLength(data, task),
-      tokenizer: place.tokenizer, seed: seed ?? SearchFlags.defaultSeed)
+      eosIDs: place.model.description.eosIDs, maxNewTokens: encoding.target, tokenizer: place.tokenizer,
+      seed: seed ?? SearchFlags.defaultSeed)
     var reports: [EvaluationReport] = []
     var evaluator: LeafEvaluator?
-    for path in adapter.isEmpty ? [nil] : adapter.map(Optional.some) {
-      let own = LeafEvaluator(
-        model: place.model, method: try place.method(adapter: path), weights: place.weights)
+    for method in methods {
+      let own = LeafEvaluator(model: place.model, method: method, weights: place.weights)
       let evaluation = Evaluation(
         evaluator: own, world: world, workers: place.workers, tokenizer: place.tokenizer,
         leafTokens: leaf.leafTokens ?? place.model.description.leafTokens, generation: generation)
       guard
-        let report = try evaluation.evaluate(
-          set, keepsPredictions: predictions != nil || adapter.count > 1, progressName: "leaf")
+        let report = try evaluation.evaluate(set, writesAnswers: true, progressName: "leaf")
       else { throw ExitCode(75) }
       reports.append(report)
       evaluator = own
     }
     guard world.isFirst else { return }
-    let ensemble = adapter.count > 1 ? Ensemble(reports, labels: task.labels) : nil
+    let ensemble = adapter.count > 1 ? Ensemble(reports, metrics: task.metrics) : nil
     if let predictions {
-      try write(ensemble?.predictions ?? reports[0].predictions, task: task, location: location, to: predictions)
+      try write(ensemble?.outcomes ?? reports[0].outcomes, task: task, location: location, to: predictions)
     }
     if let dump, let evaluator { try self.dump(set, evaluator: evaluator, to: URL(fileURLWithPath: dump)) }
     var members = Self.members(reports[0])
@@ -103,7 +108,22 @@ struct EvaluateCommand: ParsableCommand {
           .object(Self.members(report).merging(["adapter": .string(path)]) { $1 })
         })
     }
+    if let baselines = try Self.baselines(task, location: location, count: set.examples.count) {
+      members["baselines"] = baselines
+    }
     print(JSON.object(members).encoded(.indented))
+  }
+
+  /// Scores of summaries that need no model, on the same documents.
+  private static func baselines(_ task: any TextTask, location: URL, count: Int) throws -> JSON? {
+    guard let task = task as? any SummaryTask else { return nil }
+    let documents = Array(try task.documents(at: location).prefix(count))
+    return .object(
+      Dictionary(
+        uniqueKeysWithValues: SummaryBaseline.allCases.map { baseline in
+          let scores = baseline.scores(of: documents).map { ("eval_\($0.name)", JSON.double($0.value)) }
+          return (baseline.rawValue, .object(Dictionary(uniqueKeysWithValues: scores)))
+        }))
   }
 
   private static func members(_ report: EvaluationReport) -> [String: JSON] {
@@ -115,13 +135,15 @@ struct EvaluateCommand: ParsableCommand {
     return members
   }
 
-  private func write(_ predictions: [Prediction], task: any TextTask, location: URL, to path: String) throws {
+  private func write(_ outcomes: [ExampleOutcome], task: any TextTask, location: URL, to path: String) throws {
     let ids = try task.examples(at: location).map(\.id)
-    let lines = predictions.map { prediction in
-      JSON.object([
-        "id": .string(ids[prediction.example]), "prediction": .string(prediction.prediction),
-        "target": .string(prediction.target), "correct": .bool(prediction.correct),
-      ]).encoded(.compact) + "\n"
+    let lines = zip(ids, outcomes).map { id, outcome in
+      var members: [String: JSON] = [
+        "id": .string(id), "prediction": .string(outcome.answer.shown(labels: task.labels)),
+        "target": .string(outcome.expectation.shown),
+      ]
+      if task.metrics != .regression { members["correct"] = .bool(outcome.isCorrect(labels: task.labels)) }
+      return JSON.object(members).encoded(.compact) + "\n"
     }
     try AtomicFile.write(Array(lines.joined().utf8), to: URL(fileURLWithPath: path))
   }
@@ -131,7 +153,7 @@ struct EvaluateCommand: ParsableCommand {
   private func dump(_ set: EvaluationSet, evaluator: LeafEvaluator, to url: URL) throws {
     let members = set.examples.map { set.dataset[$0] }
     let (width, targetWidth) = (members.map(\.source.count).max() ?? 0, members.map(\.target.count).max() ?? 0)
-    let vocabulary = evaluator.model.description.vocabularySize
+    let vocabulary = evaluator.model.description.outputSize
     let logits = Tensor(zeros: [members.count, targetWidth, vocabulary])
     var ids: [Int64] = []
     var mask: [Int64] = []
@@ -140,7 +162,8 @@ struct EvaluateCommand: ParsableCommand {
     let sites = evaluator.sites(pool: pool)
     for (row, member) in members.enumerated() {
       let batch = LeafBatch(
-        sources: [member.source], labels: [member.target], examples: [UInt32(member.index)])
+        sources: [member.source], labels: [member.target], examples: [UInt32(member.index)],
+        secondStarts: [member.secondStart])
       let own = evaluator.model.logits(batch, evaluator.inferencePass(sites: sites, pool: pool)).value
       logits.reshaped([members.count, targetWidth * vocabulary]).rows(row..<row + 1)
         .reshaped([targetWidth, vocabulary]).rows(0..<member.target.count).copyElements(from: own)

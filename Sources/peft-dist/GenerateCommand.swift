@@ -7,6 +7,7 @@ import Foundation
 import NN
 import Tasks
 import TensorCore
+import Tokenization
 import Training
 
 struct GenerateCommand: ParsableCommand {
@@ -32,8 +33,11 @@ struct GenerateCommand: ParsableCommand {
       "Write one JSON line per source, with line, source, predictions and scores, instead of printing the answers.",
       valueName: "file"))
   var output: String?
-  @Option(help: ArgumentHelp("Cut sources after this many tokens.", valueName: "tokens"))
-  var maxSourceLength = 512
+  @Option(
+    help: ArgumentHelp(
+      "Cut sources to this many tokens, of a decoder such as GPT-2 the last ones (default: 512, or what the model has room for).",
+      valueName: "tokens"))
+  var maxSourceLength: Int?
   @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
   var maxNewTokens = 64
   @Option(help: ArgumentHelp("Answers for each line: samples, otherwise at most --num-beams.", valueName: "n"))
@@ -51,7 +55,7 @@ struct GenerateCommand: ParsableCommand {
 
   func validate() throws {
     let least = [
-      ("--max-source-length", maxSourceLength, 2), ("--max-new-tokens", maxNewTokens, 1),
+      ("--max-source-length", maxSourceLength ?? 2, 2), ("--max-new-tokens", maxNewTokens, 1),
       ("--num-return-sequences", numReturnSequences, 1), ("--threads-per-rank", threadsPerRank ?? 1, 1),
     ]
     for (flag, value, bound) in least where value < bound {
@@ -84,10 +88,12 @@ struct GenerateCommand: ParsableCommand {
   private func generate() throws -> LeafDispatch.Ending {
     if let output { try OutputFile.requireWritable(output) }
     let place = try Workplace(
-      model: model.model, threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32,
+      ModelFolder(URL(fileURLWithPath: model.model)), threads: threadsPerRank,
+      precision: Precision(rawValue: precision) ?? .fp32,
       cache: DataFlags.cacheFolder(nil), world: nil)
-    let evaluator = LeafEvaluator(
-      model: place.model, method: try place.method(adapter: adapter), weights: place.weights)
+    let method = try place.method(adapter: adapter)
+    let evaluator = LeafEvaluator(model: place.model, method: method, weights: place.weights)
+    let writer = try place.writer()
     let sites = evaluator.sites(pool: BufferPool())
     var options = search.options(
       eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens, tokenizer: place.tokenizer,
@@ -95,11 +101,10 @@ struct GenerateCommand: ParsableCommand {
     options.returnCount = numReturnSequences
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
+    let limit = try place.sourceLimit(
+      maxSourceLength, method, targetLength: writer.description.kind == .decoder ? maxNewTokens : 0)
     let lines = try lines()
-    let sources = lines.map { line -> [Int32] in
-      let ids = tokenizer.encode(line)
-      return ids.count <= maxSourceLength ? ids : Array(ids.prefix(maxSourceLength - 1)) + [tokenizer.eosID]
-    }
+    let sources = lines.map { source(of: $0, limit: limit, tokenizer, writer.description.kind) }
     let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.rowsPerSource)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()
@@ -113,7 +118,7 @@ struct GenerateCommand: ParsableCommand {
       let range = leaves[leaf]
       let pass = evaluator.inferencePass(sites: sites, pool: pools[worker], panels: panels)
       let generated = generator.generate(
-        sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: evaluator.model, pass)
+        sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: writer, pass)
       for (index, sequences) in zip(range, generated) {
         let texts = sequences.map { sequence in
           let text = tokenizer.decode(sequence.answer, skippingSpecialTokens: true)
@@ -140,6 +145,15 @@ struct GenerateCommand: ParsableCommand {
       "line": .integer(line), "source": .string(source), "predictions": .array(predictions.map { .string($0) }),
       "scores": scores.isEmpty ? .null : .array(scores.map { .double(Double($0)) }),
     ]).encoded(.compact) + "\n"
+  }
+
+  /// An encoder reads a text from its beginning on; a decoder goes on from its end.
+  private func source(of line: String, limit: Int, _ tokenizer: any Tokenizer, _ kind: ModelKind) -> [Int32] {
+    let ids = tokenizer.tokens(of: line)
+    guard kind == .decoder else {
+      return tokenizer.assemble(Array(ids.prefix(limit - tokenizer.specialTokenCount(isPair: false))), nil).ids
+    }
+    return ids.isEmpty ? [tokenizer.eosID] : Array(ids.suffix(limit))
   }
 
   private func lines() throws -> [String] {

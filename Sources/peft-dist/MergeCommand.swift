@@ -50,7 +50,8 @@ struct MergeCommand: ParsableCommand {
     let changed = try mergeable.mergedTensors(base, direction: unmerge ? .unmerge : .merge)
     var tensors = Dictionary(uniqueKeysWithValues: base.parameters.map { ($0.name, $0.value) })
     tensors.merge(changed) { $1 }
-    try ModelFolder.write(tensors: tensors, like: folder.url, to: target)
+    try ModelFolder.write(
+      tensors: tensors, like: folder.url, changes: base.description.configurationChanges, to: target)
     RunLog.notice("\(changed.count) of \(tensors.count) tensors changed by \(method.name); written to \(target.path)")
   }
 }

@@ -10,7 +10,7 @@ import Training
 struct ModelFlags: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Folder of a Hugging Face checkpoint: config.json, model.safetensors, spiece.model.", valueName: "dir"))
+      "Folder of a Hugging Face checkpoint: config.json, model.safetensors, the tokenizer's files.", valueName: "dir"))
   var model: String
 }
 
@@ -24,8 +24,16 @@ struct DataFlags: ParsableArguments {
   var lowercase = false
   @Flag(help: "Replace <br /> by a space.")
   var stripHtml = false
-  @Option(help: ArgumentHelp("Cut sources after this many tokens, end-of-sequence included.", valueName: "tokens"))
-  var maxSourceLength = 512
+  @Option(
+    help: ArgumentHelp(
+      "Names of the labels by number, for a task that leaves them open (default: those in the data).",
+      valueName: "a,b,c"))
+  var labelNames: String?
+  @Option(
+    help: ArgumentHelp(
+      "Cut sources after this many tokens, special tokens included (default: 512, or what the model has room for).",
+      valueName: "tokens"))
+  var maxSourceLength: Int?
   @Option(
     help: ArgumentHelp(
       "Cut targets, and end answers, after this many tokens (default: what the labels need, or 128).",
@@ -35,12 +43,16 @@ struct DataFlags: ParsableArguments {
   var cacheDir: String?
 
   func validate() throws {
-    guard maxSourceLength >= 2, maxTargetLength.map({ $0 >= 2 }) ?? true else {
+    guard maxSourceLength.map({ $0 >= 2 }) ?? true, maxTargetLength.map({ $0 >= 2 }) ?? true else {
       throw ValidationError("--max-source-length and --max-target-length must be at least 2")
     }
   }
 
-  var textOptions: TextOptions { TextOptions(lowercase: lowercase, stripHTML: stripHtml) }
+  /// - Parameter labels: names that the model has, where none are given.
+  func textOptions(_ form: ExampleForm, labels: [String]? = nil) -> TextOptions {
+    let names = labelNames.map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } }
+    return TextOptions(lowercase: lowercase, stripHTML: stripHtml, form: form, labelNames: names ?? labels ?? [])
+  }
 
   var cacheFolder: URL { Self.cacheFolder(cacheDir) }
 

@@ -1,4 +1,5 @@
 import Checkpoints
+import Tasks
 import Training
 import Yams
 
@@ -10,16 +11,18 @@ extension TrainCommand {
   ///
   /// - Parameter learningRate: nil where the optimizer finds its own.
   func settings(
-    totalSteps: Int, learningRate: Double?, dropout: Double, maxTargetLength: Int, modelIdentity: String,
+    totalSteps: Int, learningRate: Double?, dropout: Double, encoding: ExampleEncoding, labels: [String], modelIdentity: String,
     trainCount: Int, leafTokens: Int
   ) -> [RunConfiguration.Setting] {
     func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
     func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
     let altering: [(String, JSON)] = [
       ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
-      ("max_source_length", .integer(data.maxSourceLength)), ("max_target_length", .integer(maxTargetLength)),
+      ("max_source_length", .integer(encoding.source)), ("max_target_length", .integer(encoding.target)),
       ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
       ("eval_every", number(evalEvery)),
+      ("label_names", data.labelNames == nil ? .null : .string(labels.joined(separator: ","))),
+      ("loss_on", encoding.form == .continuation ? .string(lossOn) : .null),
     ]
     let arithmetic: [(String, JSON)] = [
       ("leaf_tokens", .integer(leafTokens)), ("precision", .string(leaf.precision)),

@@ -19,6 +19,8 @@ struct TrainRun {
   let train: EncodedDataset
   let split: ValidationSplit
   let trainLocation: URL
+  /// How examples that judge become ids; training may make targets of their sources besides.
+  let encoding: ExampleEncoding
   let configuration: RunConfiguration
   let tuned: any PEFTMethod
   let frozen: FrozenLayers?
@@ -29,16 +31,30 @@ struct TrainRun {
   init(_ flags: TrainCommand, world: World) throws {
     self.flags = flags
     self.world = world
-    place = try Workplace(
-      model: flags.model.model, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
-      cache: flags.data.cacheFolder, world: world)
     PhaseBoard.enter("reading the data")
-    task = try TaskCatalogue.task(named: flags.data.task, options: flags.data.textOptions)
-    trainLocation =
-      try flags.trainFile.map { URL(fileURLWithPath: $0) }
-      ?? task.requiredLocation(of: .train, in: URL(fileURLWithPath: flags.data.dataDir ?? "."))
+    let choice = try TaskChoice(
+      flags.data, model: flags.model.model, adapter: flags.initAdapter, seed: flags.seed,
+      location: { try Self.trainLocation(flags, $0) })
+    task = choice.task
+    trainLocation = try Self.trainLocation(flags, task)
+    place = try Workplace(
+      choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
+      cache: flags.data.cacheFolder, world: world)
+    let options = try flags.method.options(
+      textIDs: place.tokenizer.encode, labelIDs: place.labelIDs(task))
+    let request = try flags.methodRequest()
+    if let path = flags.initAdapter {
+      tuned = try request.adopt(
+        MethodCatalogue.read(folder: URL(fileURLWithPath: path), model: place.model), place.model)
+    } else {
+      tuned = try request.make(options, place.model, seed: flags.seed)
+    }
+    encoding = try place.encoding(flags.data, task, tuned)
+    PhaseBoard.enter("reading the data")
     train = try place.dataset(
-      trainLocation, task: task, flags: flags.data, visits: flags.steps.map { $0 * flags.globalBatchSize })
+      trainLocation, task: task,
+      encoding: place.encoding(flags.data, task, tuned, trainsOnSource: flags.lossOn == "all"), flags: flags.data,
+      visits: flags.steps.map { $0 * flags.globalBatchSize })
     let hasFile =
       flags.evalFile != nil
       || flags.data.dataDir.flatMap {
@@ -52,18 +68,9 @@ struct TrainRun {
       throw TrainingError.tooFewExamples(
         examples: split.train.count, ranks: world.size, source: trainLocation.path)
     }
-    let options = try flags.method.options(
-      textIDs: place.tokenizer.encode, labelIDs: place.labelIDs(task))
-    let request = try flags.methodRequest()
-    if let path = flags.initAdapter {
-      tuned = try request.adopt(
-        MethodCatalogue.read(folder: URL(fileURLWithPath: path), model: place.model), place.model)
-    } else {
-      tuned = try request.make(options, place.model, seed: flags.seed)
-    }
     rateText = request.rateText
     var resolved = try Self.configuration(
-      flags, place: place, task: task, trainCount: split.train.count, rate: request.rate)
+      flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, rate: request.rate)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
     resolved.lossScaling = flags.lossScaling ?? .unscaled
     resolved.allowsChangedSettings = flags.allowChangedSettings
@@ -72,8 +79,14 @@ struct TrainRun {
     frozen = Self.frozenLayers(flags.cache, place.model, tuned, dropout: resolved.dropout)
   }
 
+  private static func trainLocation(_ flags: TrainCommand, _ task: any TextTask) throws -> URL {
+    try flags.trainFile.map { URL(fileURLWithPath: $0) }
+      ?? task.requiredLocation(of: .train, in: URL(fileURLWithPath: flags.data.dataDir ?? "."))
+  }
+
   private static func configuration(
-    _ flags: TrainCommand, place: Workplace, task: any TextTask, trainCount: Int, rate: Double
+    _ flags: TrainCommand, place: Workplace, task: any TextTask, encoding: ExampleEncoding, trainCount: Int,
+    rate: Double
   ) throws -> RunConfiguration {
     let perEpoch = (trainCount + flags.globalBatchSize - 1) / flags.globalBatchSize
     let total = flags.steps ?? flags.epochs * perEpoch
@@ -93,10 +106,10 @@ struct TrainRun {
       schedule: try Schedule(named: flags.schedule, warmupSteps: flags.warmupSteps, totalSteps: total),
       maxGradNorm: flags.maxGradNorm > 0 ? flags.maxGradNorm : nil, dropout: Float(dropout), seed: flags.seed,
       evalEvery: flags.evalEvery, saveEvery: flags.saveEvery, keepCheckpoints: flags.keepCheckpoints,
-      logEvery: flags.logEvery, maxTargetLength: place.maxTargetLength(flags.data, task),
+      logEvery: flags.logEvery, maxTargetLength: encoding.target,
       settings: flags.settings(
         totalSteps: total, learningRate: optimizer.kind == .adafactor ? flags.learningRate : learningRate,
-        dropout: dropout, maxTargetLength: place.maxTargetLength(flags.data, task),
+        dropout: dropout, encoding: encoding, labels: task.labels,
         modelIdentity: try place.folder.identity(), trainCount: trainCount, leafTokens: leafTokens))
   }
 
@@ -129,7 +142,7 @@ struct TrainRun {
     PhaseBoard.enter("testing")
     var test: EvaluationReport?
     if let set = try testSet() {
-      guard let report = try evaluation.evaluate(set, progressName: "test, leaf") else {
+      guard let report = try evaluation.evaluate(set, writesAnswers: true, progressName: "test, leaf") else {
         RunLog.notice("stopped while testing, as a signal asked; go on with --resume")
         return true
       }
@@ -139,7 +152,8 @@ struct TrainRun {
     let cacheUse = try trainer.cacheUse()
     guard let folder else { return false }
     let sha256 = try folder.writeAdapter(
-      tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url)
+      tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url,
+      model: place.model.description)
     var members = summary(trainer: trainer, test: test, sha256: sha256, identity: identity)
     if let cacheUse {
       members["activation_cache"] = [
@@ -227,10 +241,19 @@ struct TrainRun {
       ?? flags.data.dataDir.flatMap { task.location(of: .validation, in: URL(fileURLWithPath: $0)) }
     guard let own else {
       guard !split.validation.isEmpty else { return nil }
-      return EvaluationSet(dataset: train, examples: limited(split.validation), labels: task.labels)
+      return try judged(trainLocation, examples: limited(split.validation))
     }
-    let dataset = try place.dataset(own, task: task, flags: flags.data, visits: flags.evalLimit)
-    return EvaluationSet(dataset: dataset, examples: limited(Array(0..<dataset.count)), labels: task.labels)
+    return try judged(own, examples: nil)
+  }
+
+  /// - Parameter examples: indices into the data; nil for the first ones.
+  private func judged(_ location: URL, examples: [Int]?) throws -> EvaluationSet {
+    let isTrain = location == trainLocation && flags.lossOn != "all"
+    let dataset =
+      isTrain && examples != nil
+      ? train : try place.dataset(location, task: task, encoding: encoding, flags: flags.data, visits: flags.evalLimit)
+    return try place.evaluationSet(
+      dataset, examples: examples ?? limited(Array(0..<dataset.count)), task: task, location: location)
   }
 
   private var testLocation: URL? {
@@ -245,10 +268,7 @@ struct TrainRun {
   }
 
   private func testSet() throws -> EvaluationSet? {
-    guard let location = testLocation else { return nil }
-    let dataset = try place.dataset(location, task: task, flags: flags.data, visits: flags.evalLimit)
-    let examples = limited(Array(0..<dataset.count))
-    return EvaluationSet(dataset: dataset, examples: examples, labels: task.labels)
+    try testLocation.map { try judged($0, examples: nil) }
   }
 
   private func summary(

@@ -5,9 +5,11 @@ import Diagnostics
 import Foundation
 import Models
 import NN
+import PEFTMethods
 import Tasks
 import TensorCore
 import Tokenization
+import Training
 
 /// What every command that runs a model has: base, tokenizer, leaf workers.
 @MainActor
@@ -21,16 +23,19 @@ struct Workplace {
   let weights: FrozenWeights
 
   /// - Parameters:
+  ///   - head: what the task wants of a classifier.
   ///   - threads: leaf workers; nil for the cores this rank may use.
   ///   - cache: folder for weights in another precision.
-  init(model path: String, threads: Int?, precision: Precision = .fp32, cache: URL, world: World?) throws {
+  init(
+    _ folder: ModelFolder, head: HeadRequest = HeadRequest(), threads: Int?, precision: Precision = .fp32, cache: URL,
+    world: World?
+  ) throws {
     self.world = world
+    self.folder = folder
     PhaseBoard.enter("loading the model")
-    folder = try ModelFolder(URL(fileURLWithPath: path))
-    model = try ModelCatalogue.load(folder)
-    let tokenizer = try T5Tokenizer(folder: folder.url)
+    model = try ModelCatalogue.load(folder, head: head)
+    tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
-    self.tokenizer = tokenizer
     weights = try Self.weights(of: model, precision, folder: folder, cache: cache)
     let count = try threads ?? Self.coresForThisRank(world)
     workers = try LeafPool(threadCount: count)
@@ -44,7 +49,7 @@ struct Workplace {
     of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL
   ) throws -> FrozenWeights {
     let description = model.description
-    let linears = description.linears.filter { $0.path != description.outputHeadPath }
+    let linears = description.linears.filter { !description.outputHeadPaths.contains($0.path) }
     return switch precision {
     case .fp32: .fp32
     case .bf16: .bf16(try PackedWeights(linears, identity: folder.identity(), directory: cache))
@@ -61,9 +66,9 @@ struct Workplace {
     return max(1, own.count / max(1, sharing))
   }
 
-  /// Ids of each label word without the end-of-sequence token, and the longest answer a label needs.
+  /// Ids of each label as the task's targets write it, without special tokens.
   func labelIDs(_ task: any TextTask) -> [[Int32]] {
-    task.labels.map { tokenizer.encode($0).filter { $0 != tokenizer.eosID } }
+    task.labels.map { tokenizer.tokens(of: task.options.form == .continuation ? " \($0)" : $0) }
   }
 
   /// Most target tokens: as given; for a task with labels what the longest one needs and one more, so that a longer
@@ -72,9 +77,37 @@ struct Workplace {
     flags.maxTargetLength ?? labelIDs(task).map { $0.count + 2 }.max() ?? 128
   }
 
+  /// How the task's examples become ids for this model under `method`.
+  ///
+  /// - Throws: `TrainingError.tooLongSources` where a sequence would have more positions than the model.
+  func encoding(
+    _ flags: DataFlags, _ task: any TextTask, _ method: any PEFTMethod, trainsOnSource: Bool = false
+  ) throws -> ExampleEncoding {
+    let target = maxTargetLength(flags, task)
+    return ExampleEncoding(
+      form: task.options.form,
+      source: try sourceLimit(
+        flags.maxSourceLength, method, targetLength: task.options.form == .continuation ? target : 0),
+      target: target, trainsOnSource: trainsOnSource)
+  }
+
+  /// Most tokens of a source: as asked for, by default 512, within what the model has positions for.
+  func sourceLimit(_ asked: Int?, _ method: any PEFTMethod, targetLength: Int) throws -> Int {
+    let description = model.description
+    guard let positions = description.positionCount else { return asked ?? 512 }
+    let room = positions - method.occupiedPositionCount - targetLength
+    let wanted = asked ?? min(512, room)
+    guard wanted <= room, room >= 2 else {
+      throw TrainingError.tooLongSources(
+        asked: wanted, positions: positions, virtual: method.occupiedPositionCount, target: targetLength)
+    }
+    return wanted
+  }
+
   /// The examples of a file or folder as ids: from the token cache if the run looks at most of them.
-  func dataset(_ location: URL, task: any TextTask, flags: DataFlags, visits: Int?) throws -> EncodedDataset {
-    let encoding = ExampleEncoding(source: flags.maxSourceLength, target: maxTargetLength(flags, task))
+  func dataset(
+    _ location: URL, task: any TextTask, encoding: ExampleEncoding, flags: DataFlags, visits: Int?
+  ) throws -> EncodedDataset {
     if let visits {
       let examples = try task.examples(at: location)
       if !EncodedDataset.needsWholeSet(visits: visits, count: examples.count) {
@@ -85,5 +118,33 @@ struct Workplace {
       wholeSetAt: location, task: task, tokenizer: tokenizer, encoding: encoding,
       cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.cores().count,
       warn: { RunLog.warning($0) })
+  }
+
+  /// Examples to judge by, of the data at `location`.
+  func evaluationSet(
+    _ dataset: EncodedDataset, examples: [Int], task: any TextTask, location: URL
+  ) throws -> EvaluationSet {
+    // A label, and what a classifier is to give, lies in the encoded target; free text is judged as it was written.
+    let isEncoded: Bool =
+      switch task.metrics {
+      case .labels: true
+      case .regression: task.options.form == .classification
+      case .text: false
+      }
+    guard !isEncoded else { return EvaluationSet(dataset: dataset, examples: examples, metrics: task.metrics) }
+    let texts = try task.examples(at: location)
+    return EvaluationSet(
+      dataset: dataset, examples: examples, metrics: task.metrics,
+      expectations: examples.map { Expectation(texts[$0]) })
+  }
+
+  /// The model, if it writes text.
+  ///
+  /// - Throws: `CheckpointError.wrongModelType` for a classifier.
+  func writer() throws -> any GenerativeModel {
+    if let writer = model as? any GenerativeModel { return writer }
+    throw CheckpointError.wrongModelType(
+      path: folder.config.origin, expected: ["t5", "gpt2"],
+      found: "'\(model.description.modelType)', a classifier, which writes no text: see classify and evaluate")
   }
 }

@@ -59,6 +59,18 @@ import Testing
       file: "tokenizers/t5_pieces.json", path: [.key("pieces"), .index(700), .index(1)],
       report: "tokenizers/t5_pieces"),
     Change(
+      file: "tokenizers/gpt2_goldens.json", path: [.key("strings"), .index(299), .key("ids"), .index(0)],
+      report: "tokenizers/gpt2"),
+    Change(
+      file: "tokenizers/roberta_goldens.json", path: [.key("pairs"), .index(59), .key("input_ids"), .index(5)],
+      report: "tokenizers/roberta"),
+    Change(
+      file: "tokenizers/roberta_goldens.json",
+      path: [.key("batches"), .index(2), .key("attention_mask"), .index(3), .index(4)], report: "tokenizers/roberta"),
+    Change(
+      file: "tokenizers/bert_goldens.json", path: [.key("pairs"), .index(0), .key("token_type_ids"), .index(4)],
+      report: "tokenizers/bert"),
+    Change(
       file: "metrics/metrics.json", path: [.key("classification"), .key("multi"), .key("mcc")],
       report: "metrics/multi"),
   ]

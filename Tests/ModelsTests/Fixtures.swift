@@ -17,7 +17,14 @@ enum Golden {
   /// T5 1.1: gated gelu, own head; V 320.
   static func t5v11() throws -> T5 { try T5(ModelFolder(models.appending(path: "t5_v11"))) }
 
-  static func model(_ name: String) throws -> T5 { try name == "t5_v11" ? t5v11() : t5() }
+  /// GPT-2: 28 tensors, D 64, V 512, 128 positions.
+  static func gpt2() throws -> GPT2 { try GPT2(ModelFolder(models.appending(path: "gpt2"))) }
+  /// RoBERTa with a head for two labels; D 64, V 512, 66 positions.
+  static func roberta() throws -> BERT { try BERT(ModelFolder(models.appending(path: "roberta"))) }
+
+  static func t5(named name: String) throws -> T5 { try name == "t5_v11" ? t5v11() : t5() }
+
+  static func model(_ name: String) throws -> any GenerativeModel { try name == "gpt2" ? gpt2() : t5(named: name) }
 
   /// A method with values that matter: four virtual tokens, or LoRA with a B that is not zero; "none" for neither.
   static func method(_ name: String, _ model: any LanguageModel) throws -> any PEFTMethod {

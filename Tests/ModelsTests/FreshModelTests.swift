@@ -73,6 +73,26 @@ import Testing
     }
   }
 
+  /// Every family is a model of the catalogue; one without a classifier gets it where it is loaded.
+  @Test(arguments: FreshModel.Family.allCases) func everyFamilyLoads(family: FreshModel.Family) throws {
+    try withTemporaryFolder { folder in
+      try FreshModel(family, shape()).write(to: folder, seed: 3)
+      let model = try ModelCatalogue.load(ModelFolder(folder))
+      #expect(model.description.vocabularySize == 512 && model.description.layerCount == 2)
+      #expect(model.description.dropoutRate == 0.1)
+    }
+  }
+
+  @Test(arguments: [FreshModel.Family.roberta, .bert]) func classifiersKeepTheirHead(family: FreshModel.Family) throws {
+    try withTemporaryFolder { folder in
+      let fresh = FreshModel(family, shape { $0.labelCount = 3 })
+      try fresh.write(to: folder, seed: 3)
+      let model = try ModelCatalogue.load(ModelFolder(folder))
+      #expect(Set(model.parameters.map(\.name)) == Set(fresh.weights.map(\.name)))
+      #expect(model.parameters.last?.shape.first == 3)
+    }
+  }
+
   /// Mean square of each weight against what the family's `_init_weights` says.
   @Test func deviations() throws {
     func deviation(_ model: FreshModel, _ name: String) throws -> Double {

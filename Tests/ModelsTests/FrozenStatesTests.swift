@@ -35,7 +35,7 @@ import Testing
   /// Two blocks and the final norm.
   @Test(arguments: ["t5_v10", "t5_v11"])
   func depthEndsBelowTheFirstTrainedLayer(name: String) throws {
-    let model = try Golden.model(name)
+    let model = try Golden.t5(named: name)
     func depth(_ method: any PEFTMethod) -> Int { model.frozenDepth(Self.recordingPass(method).pass) }
     #expect(depth(FrozenBase()) == 3)
     for (targets, expected) in [
@@ -50,7 +50,7 @@ import Testing
   /// One example's shapes are the same either way, and so is every bit.
   @Test(arguments: ["t5_v10", "t5_v11"], 1...3)
   func aPassGoesOnFromAnyDepth(name: String, depth: Int) throws {
-    let model = try Golden.model(name)
+    let model = try Golden.t5(named: name)
     let method = try Self.lora(model, targets: Self.decoder)
     for number in [3, 11, 27] {
       let leaf = Examples.leaf([number])

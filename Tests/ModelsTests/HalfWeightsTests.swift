@@ -16,7 +16,7 @@ import Testing
 
   @Test(arguments: ["t5_v10", "t5_v11"]) func everyProjectionButTheDownOnes(name: String) throws {
     try withTemporaryFolder { folder in
-      let model = try Golden.model(name)
+      let model = try Golden.t5(named: name)
       // The second one reads what the first one has made.
       for _ in 0..<2 {
         let weights = try stored(model, folder)

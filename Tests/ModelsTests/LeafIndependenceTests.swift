@@ -13,19 +13,19 @@ import Testing
   /// Losses are sums over targets, so their rounding grows with the number of them.
   private static func tolerance(_ leaf: LeafBatch) -> Double { 1e-5 * Double(leaf.targetCount) }
 
-  @Test(arguments: ["t5_v10", "t5_v11"], ["none", "prompt-tuning", "lora"])
+  @Test(arguments: ["t5_v10", "t5_v11", "gpt2"], ["none", "prompt-tuning", "lora"])
   func anExampleKnowsNothingOfItsNeighbours(name: String, kind: String) throws {
     let model = try Golden.model(name)
     let method = try Golden.method(kind, model)
     let together = model.logitsByExample(Examples.leaf(Self.numbers), method)
     for (place, number) in Self.numbers.enumerated() {
       let alone = model.logitsByExample(Examples.leaf([number]), method)
-      #expect(alone[0].count == Examples.example(number).target.count * model.configuration.vocabularySize)
+      #expect(alone[0].count == Examples.example(number).target.count * model.description.vocabularySize)
       #expect(largestDifference(together[place], alone[0]) <= 1e-5, "example \(number)")
     }
   }
 
-  @Test(arguments: ["t5_v10", "t5_v11"], ["none", "prompt-tuning", "lora"])
+  @Test(arguments: ["t5_v10", "t5_v11", "gpt2"], ["none", "prompt-tuning", "lora"])
   func theOrderWithinALeafIsWithoutMeaning(name: String, kind: String) throws {
     let model = try Golden.model(name)
     let method = try Golden.method(kind, model)
@@ -39,7 +39,7 @@ import Testing
     #expect(largestDifference(before[1], after[1]) > 1e-2)
   }
 
-  @Test(arguments: ["t5_v10", "t5_v11"])
+  @Test(arguments: ["t5_v10", "t5_v11", "gpt2"])
   func theLossOfALeafIsTheSumOfItsExamples(name: String) throws {
     let model = try Golden.model(name)
     let method = FrozenBase()
@@ -54,7 +54,7 @@ import Testing
   }
 
   /// The fused loss against a plain softmax in Double over the logits.
-  @Test(arguments: ["t5_v10", "t5_v11"])
+  @Test(arguments: ["t5_v10", "t5_v11", "gpt2"])
   func theLossIsThatOfTheLogits(name: String) throws {
     let model = try Golden.model(name)
     let leaf = Examples.leaf(Self.numbers)
@@ -66,6 +66,23 @@ import Testing
     }
     let loss = model.lossSum(leaf, FrozenBase().inferencePass(), gradientScale: 0)
     #expect(abs(loss - expected) <= Self.tolerance(leaf))
+  }
+
+  @Test(arguments: ["none", "prompt-tuning", "lora", "prefix-tuning"])
+  func aClassifiedExampleKnowsNothingOfItsNeighbours(kind: String) throws {
+    let model = try Golden.roberta()
+    let method = try Golden.method(kind, model)
+    let leaf = Examples.leaf(Self.numbers)
+    func scores(_ sources: [[Int32]]) -> [Float] {
+      let leaf = LeafBatch(sources: sources, labels: sources.map { _ in [1] }, examples: sources.indices.map { UInt32($0) })
+      return model.logits(leaf, method.inferencePass()).value.values
+    }
+    let together = scores(leaf.sources)
+    #expect(together.count == 2 * Self.numbers.count)
+    for (place, source) in leaf.sources.enumerated() {
+      #expect(largestDifference(Array(together[2 * place..<2 * place + 2]), scores([source])) <= 1e-5)
+    }
+    #expect(largestDifference(Array(together[0..<2]), Array(together[2..<4])) > 1e-3)
   }
 
   /// Positions marked as no target add nothing; what stands there still is the next position's input.

@@ -17,6 +17,11 @@ enum Golden {
     try T5(ModelFolder(root.appending(path: "models/\(name)")))
   }
 
+  /// The same, or `gpt2` or `roberta` (D 64, V 512, two layers; two labels).
+  static func anyModel(_ name: String) throws -> any LanguageModel {
+    try ModelCatalogue.load(ModelFolder(root.appending(path: "models/\(name)")))
+  }
+
   /// Folder of the adapter that HF PEFT wrote for a case before training.
   static func adapter(_ name: String) -> URL { root.appending(path: "cases/\(name)/adapter_init") }
 }
@@ -37,11 +42,15 @@ extension MethodOptions {
 }
 
 extension LanguageModel {
+  /// Two fixed examples.
+  var leaf: LeafBatch {
+    LeafBatch(
+      sources: [[9, 40, 7, 300, 1], [12, 5, 250, 33, 6, 71, 1]],
+      labels: description.kind == .classifier ? [[1], [0]] : [[25, 8, 1], [120, 1]], examples: [0, 1])
+  }
+
   /// Logits of two fixed examples under `method`, at its present parameters.
   func logits(_ method: any PEFTMethod) -> Tensor {
-    let leaf = LeafBatch(
-      sources: [[9, 40, 7, 300, 1], [12, 5, 250, 33, 6, 71, 1]], labels: [[25, 8, 1], [120, 1]],
-      examples: [0, 1])
     let tape = Tape(pool: BufferPool(), recordsGradients: false)
     let sites = method.materialise(method.parameters.map { Variable(constant: $0.value) }, tape)
     return logits(leaf, method.pass(tape: tape, sites: sites)).value

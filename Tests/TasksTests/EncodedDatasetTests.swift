@@ -87,18 +87,20 @@ import Tokenization
       _ = try dataset(folder, tokenizer: WordLengthTokenizer(identity: "other"), read: read)
       _ = try dataset(folder, options: TextOptions(lowercase: true), read: read)
       _ = try dataset(folder, options: TextOptions(stripHTML: true), read: read)
+      _ = try dataset(folder, options: TextOptions(form: .continuation), read: read)
+      _ = try dataset(folder, encoding: ExampleEncoding(form: .continuation, source: 4, target: 2), read: read)
       _ = try dataset(folder, encoding: ExampleEncoding(source: 5, target: 2), read: read)
       _ = try dataset(folder, encoding: ExampleEncoding(source: 4, target: 3), read: read)
-      #expect(reads == 6)
+      #expect(reads == 8)
       // Same size, another time of change.
       let url = folder.appendingPathComponent("train.jsonl")
       try FileManager.default.setAttributes(
         [.modificationDate: Date(timeIntervalSince1970: 1_000_000)], ofItemAtPath: url.path)
       _ = try dataset(folder, read: read)
-      #expect(reads == 7)
+      #expect(reads == 9)
       try Data(lines(21).utf8).write(to: url)
       #expect(try dataset(folder, read: read).count == 21)
-      #expect(reads == 8)
+      #expect(reads == 10)
     }
   }
 

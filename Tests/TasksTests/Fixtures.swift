@@ -24,9 +24,41 @@ enum Fixtures {
   }
 }
 
+/// All of an example but its place and name.
+struct ExampleTexts: Equatable {
+  let source: String
+  let second: String?
+  let target: String
+  let label: Int?
+  let value: Float?
+  let tail: String
+  let references: [String]
+
+  init(
+    _ source: String, second: String? = nil, target: String, label: Int? = nil, value: Float? = nil, tail: String = "",
+    references: [String]? = nil
+  ) {
+    self.source = source
+    self.second = second
+    self.target = target
+    self.label = label
+    self.value = value
+    self.tail = tail
+    self.references = references ?? [target]
+  }
+}
+
+extension Example {
+  var texts: ExampleTexts {
+    ExampleTexts(
+      source, second: second, target: target, label: label, value: value, tail: tail, references: references)
+  }
+}
+
 /// One id per word, its number of letters + 10; end-of-sequence 1.
 struct WordLengthTokenizer: Tokenizer {
   var identity = "word lengths"
+  let url = URL(fileURLWithPath: "words")
   let vocabularyCount = 1000
   let padID: Int32 = 0
   let eosID: Int32 = 1

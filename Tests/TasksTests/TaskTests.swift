@@ -5,11 +5,51 @@ import Testing
 
 @Suite struct TaskTests {
   @Test func catalogue() throws {
-    #expect(TaskCatalogue.names == ["imdb", "text"])
+    let names = ["imdb", "sst2", "mrpc", "rte", "pair", "regression", "cnn_dailymail", "scitldr", "text"]
+    #expect(TaskCatalogue.names == names)
     #expect(try TaskCatalogue.task(named: "imdb").labels == ["negative", "positive"])
     #expect(try TaskCatalogue.task(named: "text").metricName == "loss")
     let error = #expect(throws: DataError.self) { try TaskCatalogue.task(named: "imbd") }
-    #expect(error?.description == "there is no task \"imbd\"; known tasks: imdb, text")
+    #expect(
+      error?.description == "there is no task \"imbd\"; known tasks: \(names.joined(separator: ", "))")
+  }
+
+  /// The best is chosen by a metric that is reported, or by the loss.
+  @Test(arguments: TaskCatalogue.names) func theMetricIsReported(name: String) throws {
+    let task = try TaskCatalogue.task(named: name, options: TextOptions(labelNames: ["a", "b"]))
+    #expect(task.name == name)
+    let outcome = ExampleOutcome(.text("b"), Expectation(references: ["b"], label: 1, value: 1))
+    let names = task.metrics.values(of: [outcome], loss: 1).map(\.name)
+    #expect(names.contains(task.metricName) || task.metric == .loss)
+    #expect(Set(names).count == names.count)
+  }
+
+  @Test func freeTextIsNothingForAClassifier() throws {
+    for name in ["text", "cnn_dailymail", "scitldr"] {
+      let error = #expect(throws: DataError.self) {
+        try TaskCatalogue.task(named: name, options: TextOptions(form: .classification))
+      }
+      #expect(error?.description.contains("task \(name) cannot be done by a classifier") == true)
+      #expect(try TaskCatalogue.task(named: name, options: TextOptions(form: .continuation)).name == name)
+    }
+  }
+
+  @Test func imdbInOtherForms() throws {
+    let text = "{\"label\": 1, \"text\": \"A film\"}"
+    try Fixtures.withFolder(["train.jsonl": text, "test.csv": "label,text\npositive,A film\n"]) { folder in
+      for split in [DataSplit.train, .test] {
+        let classifier = IMDbTask(options: TextOptions(form: .classification))
+        let url = try classifier.requiredLocation(of: split, in: folder)
+        #expect(
+          try classifier.examples(at: url).map(\.texts) == [
+            ExampleTexts("A film", target: "positive", label: 1)
+          ])
+        #expect(
+          try IMDbTask(options: TextOptions(lowercase: true, form: .continuation)).examples(at: url).map(\.texts) == [
+            ExampleTexts("a film", target: " positive", label: 1, tail: "\nSentiment:", references: ["positive"])
+          ])
+      }
+    }
   }
 
   @Test func imdbLines() throws {

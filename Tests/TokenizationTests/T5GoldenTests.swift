@@ -30,14 +30,10 @@ import Testing
     let pieces: [Piece]
   }
 
-  private static func read<Value: Decodable>(_ name: String, as type: Value.Type) throws -> Value {
-    try JSONDecoder().decode(type, from: Data(contentsOf: Fixtures.goldens.appendingPathComponent(name)))
-  }
-
   /// No row is excepted: exotic characters agree as well.
   @Test func everyRow() throws {
     let tokenizer = try Fixtures.tokenizer()
-    let rows = try Self.read("t5_goldens.json", as: Goldens.self).strings
+    let rows = try Fixtures.read("t5_goldens.json", as: Goldens.self).strings
     #expect(rows.count == 300)
     for row in rows {
       #expect(tokenizer.encode(row.text) == row.ids, "\(row.text.debugDescription)")
@@ -48,14 +44,14 @@ import Testing
 
   @Test func theLibraryItself() throws {
     let model = try Fixtures.tokenizer().model
-    for row in try Self.read("t5_goldens.json", as: Goldens.self).strings {
+    for row in try Fixtures.read("t5_goldens.json", as: Goldens.self).strings {
       #expect(try model.encode(row.text) == row.spm_ids, "\(row.text.debugDescription)")
     }
   }
 
   @Test func vocabulary() throws {
     let model = try Fixtures.tokenizer().model
-    let pieces = try Self.read("t5_pieces.json", as: Pieces.self).pieces
+    let pieces = try Fixtures.read("t5_pieces.json", as: Pieces.self).pieces
     #expect(pieces.count == 1000 && model.count == 1000)
     for (id, piece) in pieces.enumerated() {
       #expect(model.piece(Int32(id)) == piece.text)
@@ -103,7 +99,7 @@ import Testing
 
   @Test func manyThreadsGetTheSameIDs() async throws {
     let tokenizer = try Fixtures.tokenizer()
-    let rows = try Self.read("t5_goldens.json", as: Goldens.self).strings
+    let rows = try Fixtures.read("t5_goldens.json", as: Goldens.self).strings
     await withTaskGroup(of: Bool.self) { group in
       for _ in 0..<4 {
         group.addTask {

@@ -27,6 +27,7 @@ enum SyntheticData {
 /// One id for each word, and the closing 1.
 private struct WordCounter: Tokenizer {
   let identity = "word counter"
+  let url = URL(fileURLWithPath: "words")
   let vocabularyCount = 100
   let padID: Int32 = 0
   let eosID: Int32 = 1

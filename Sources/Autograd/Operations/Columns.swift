@@ -55,6 +55,29 @@ extension Tape {
     return output
   }
 
+  /// `x [n, parts * W]` as its parts `[n, W]`, of fp16 numbers if x is; each gradient flows into its own columns.
+  public func split(_ x: Variable, into parts: Int) -> [Variable] {
+    let (rows, width) = (x.value.rows, x.value.width)
+    precondition(width.isMultiple(of: parts), "\(x.shape) in \(parts) parts")
+    let count = width / parts
+    let (slot, shape) = (x.slot, x.shape)
+    return (0..<parts).map { part in
+      let value = allocate([rows, count])
+      for row in 0..<rows {
+        (value.pointer + row * count).update(from: x.value.pointer + row * width + part * count, count: count)
+      }
+      let output = x.isHalf ? halfResult(value, of: x, isRounded: true) : result(value, of: x)
+      record(output) { [self] gradient in
+        precondition(gradient.shape == [rows, count], "gradient \(gradient.shape) of a part of \(shape)")
+        guard let target = slot?.accumulator(in: pool) else { return }
+        for row in 0..<rows {
+          k_accumulate(target.pointer + row * width + part * count, gradient.pointer + row * count, 1, count)
+        }
+      }
+      return output
+    }
+  }
+
   /// `[a, b]` side by side. Shapes: a `[n, U]`, b `[n, W]`, result `[n, U + W]`.
   public func besides(_ a: Variable, _ b: Variable) -> Variable {
     let (rows, left, right) = (a.value.rows, a.value.width, b.value.width)

@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 import TensorCore
 
 /// The label of a position that is no target.
@@ -53,6 +54,38 @@ extension Tape {
     let sum = k_cross_entropy(
       work.pointer, labels, labels.count, logits.value.width, logits.needsGradient ? gradientScale : 0)
     logits.slot?.add(work, in: pool)
+    return sum
+  }
+
+  /// Sum over all entries of `(x - target)²`, and the seed of the backward pass. Shapes: x and targets `[n, C]`.
+  public func squaredError(_ x: Variable, targets: [Float], gradientScale: Float) -> Double {
+    entrywiseLoss(x, targets: targets, gradientScale: gradientScale) { value, target in
+      let difference = Double(value) - Double(target)
+      return (difference * difference, 2 * difference)
+    }
+  }
+
+  /// Sum over all entries of the binary cross-entropy of `sigmoid(x)` against targets from 0 to 1, and the seed of the
+  /// backward pass. Shapes: x and targets `[n, C]`.
+  public func binaryCrossEntropy(_ x: Variable, targets: [Float], gradientScale: Float) -> Double {
+    entrywiseLoss(x, targets: targets, gradientScale: gradientScale) { value, target in
+      let (x, t) = (Double(value), Double(target))
+      return (max(x, 0) - x * t + log1p(exp(-abs(x))), 1 / (1 + exp(-x)) - t)
+    }
+  }
+
+  private func entrywiseLoss(
+    _ x: Variable, targets: [Float], gradientScale: Float, _ term: (Float, Float) -> (loss: Double, derivative: Double)
+  ) -> Double {
+    precondition(x.value.count == targets.count, "loss: \(x.shape), \(targets.count) targets")
+    let gradient = allocate(x.shape)
+    var sum = 0.0
+    for (index, target) in targets.enumerated() {
+      let (loss, derivative) = term(x.value.pointer[index], target)
+      sum += loss
+      gradient.pointer[index] = gradientScale * Float(derivative)
+    }
+    x.slot?.add(gradient, in: pool)
     return sum
   }
 }

@@ -1,5 +1,6 @@
-// T5 layer norm (Zhang & Sennrich 2019, "Root mean square layer normalization"), forward and backward.
-// x, y, dy, dx: [rows, width]; weight, dweight: [width]; inverse_rms: [rows]; unaligned, no overlap.
+// T5 layer norm (Zhang & Sennrich 2019, "Root mean square layer normalization") and layer norm (Ba, Kiros & Hinton 2016),
+// forward and backward. x, y, dy, dx: [rows, width]; weight, bias, dweight, dbias: [width]; inverse_rms, mean,
+// inverse_deviation: [rows]; unaligned, no overlap.
 
 #if KERNEL_REFERENCES
 void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width,
@@ -9,6 +10,18 @@ void reference_rms_norm(const float *x, const float *weight, double *y, long row
     for (long c = 0; c < width; c++) squares += (double)x[r * width + c] * x[r * width + c];
     const double inverse = 1 / sqrt(squares / (double)width + epsilon);
     for (long c = 0; c < width; c++) y[r * width + c] = x[r * width + c] * inverse * weight[c];
+  }
+}
+
+void reference_layer_norm(const float *x, const float *weight, const float *bias, double *y, long rows, long width,
+                          double epsilon) {
+  for (long r = 0; r < rows; r++) {
+    double sum = 0, squares = 0;
+    for (long c = 0; c < width; c++) sum += x[r * width + c];
+    const double mean = sum / (double)width;
+    for (long c = 0; c < width; c++) squares += (x[r * width + c] - mean) * (x[r * width + c] - mean);
+    const double inverse = 1 / sqrt(squares / (double)width + epsilon);
+    for (long c = 0; c < width; c++) y[r * width + c] = (x[r * width + c] - mean) * inverse * weight[c] + bias[c];
   }
 }
 #endif
@@ -43,6 +56,48 @@ KERNEL(void, rms_norm_backward)(const float *dy, const float *x, const float *we
     FOR_VECTORS(width, products += load(weight + i, n) * load(dyr + i, n) * load(xr + i, n));
     const float along = sum_lanes(products) / (float)width * inverse * inverse * inverse;
     FOR_VECTORS(width, f32x16 d = load(weight + i, n) * load(dyr + i, n) * inverse - load(xr + i, n) * along;
+                if (accumulate) d += load(dxr + i, n); store(dxr + i, d, n));
+  }
+}
+
+KERNEL(void, layer_norm)(const float *x, const float *weight, const float *bias, float *y, float *mean,
+                         float *inverse_deviation, long rows, long width, float epsilon) {
+  for (long r = 0; r < rows; r++) {
+    const float *xr = x + r * width;
+    float *yr = y + r * width;
+    f32x16 sums = 0.0f, squares = 0.0f;
+    FOR_VECTORS(width, sums += load(xr + i, n));
+    const float m = sum_lanes(sums) / (float)width;
+    FOR_VECTORS(width, const f32x16 d = first_lanes(load(xr + i, n) - m, n, 0.0f); squares += d * d);
+    const float inverse = 1.0f / sqrtf(sum_lanes(squares) / (float)width + epsilon);
+    mean[r] = m;
+    inverse_deviation[r] = inverse;
+    FOR_VECTORS(width,
+                store(yr + i, (load(xr + i, n) - m) * inverse * load(weight + i, n) + load(bias + i, n), n));
+  }
+}
+
+// With z = (x - mean) k, k the inverse deviation, and g = w dy:
+// dx = k (g - mean(g) - z mean(g z)); dweight += dy z; dbias += dy.
+KERNEL(void, layer_norm_backward)(const float *dy, const float *x, const float *weight, const float *mean,
+                                  const float *inverse_deviation, float *dx, int accumulate, float *dweight,
+                                  float *dbias, long rows, long width) {
+  for (long r = 0; r < rows; r++) {
+    const float *dyr = dy + r * width, *xr = x + r * width;
+    const float m = mean[r], inverse = inverse_deviation[r];
+    if (dweight) {
+      FOR_VECTORS(width, const f32x16 product = load(dyr + i, n) * ((load(xr + i, n) - m) * inverse);
+                  store(dweight + i, load(dweight + i, n) + product, n));
+    }
+    if (dbias) FOR_VECTORS(width, store(dbias + i, load(dbias + i, n) + load(dyr + i, n), n));
+    if (!dx) continue;
+    float *dxr = dx + r * width;
+    f32x16 sums = 0.0f, products = 0.0f;
+    FOR_VECTORS(width, const f32x16 g = load(weight + i, n) * load(dyr + i, n); sums += g;
+                products += g * ((load(xr + i, n) - m) * inverse));
+    const float offset = sum_lanes(sums) / (float)width, along = sum_lanes(products) / (float)width;
+    FOR_VECTORS(width, const f32x16 z = (load(xr + i, n) - m) * inverse;
+                f32x16 d = (load(weight + i, n) * load(dyr + i, n) - offset - z * along) * inverse;
                 if (accumulate) d += load(dxr + i, n); store(dxr + i, d, n));
   }
 }

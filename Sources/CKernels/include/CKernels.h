@@ -79,6 +79,15 @@ void k_rms_norm(const float *x, const float *weight, float *y, float *inverse_rm
 void k_rms_norm_backward(const float *dy, const float *x, const float *weight, const float *inverse_rms,
                          float *dx, int accumulate, float *dweight, long rows, long width);
 
+// Layer norm: y = (x - mean) * inverse_deviation * weight + bias, with the biased variance. mean and inverse_deviation
+// [rows] are written.
+void k_layer_norm(const float *x, const float *weight, const float *bias, float *y, float *mean,
+                  float *inverse_deviation, long rows, long width, float epsilon);
+// dx (+)= gradient of the above, as for the RMS norm; dweight, dbias [width] += if not null; dx may be null.
+void k_layer_norm_backward(const float *dy, const float *x, const float *weight, const float *mean,
+                           const float *inverse_deviation, float *dx, int accumulate, float *dweight, float *dbias,
+                           long rows, long width);
+
 // ---------------------------------------------------------------------------------------------- attention
 // One tile of scores: query rows first_row .. first_row+rows-1 (positions within the sequence, or within the
 // sequence plus cache) against keys 0 .. columns-1. s [rows, columns] with leading dimension ld holds q.k.
@@ -205,6 +214,8 @@ void reference_narrow_transposed(const float *x, long ldx, const float *w, long 
                                  long n, long k);
 void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width,
                         double epsilon);
+void reference_layer_norm(const float *x, const float *weight, const float *bias, double *y, long rows, long width,
+                          double epsilon);
 // p [rows, columns] without gaps, whatever ld.
 void reference_softmax(const float *s, double *p, double *log_sum_exp, long rows, long columns, long ld,
                        long first_row, const float *bias, int causal, double scale);

@@ -36,6 +36,14 @@
     (const float *dy, const float *x, const float *weight, const float *inverse_rms, float *dx, \
      int accumulate, float *dweight, long rows, long width), \
     (dy, x, weight, inverse_rms, dx, accumulate, dweight, rows, width)) \
+  X(void, layer_norm, \
+    (const float *x, const float *weight, const float *bias, float *y, float *mean, float *inverse_deviation, \
+     long rows, long width, float epsilon), \
+    (x, weight, bias, y, mean, inverse_deviation, rows, width, epsilon)) \
+  X(void, layer_norm_backward, \
+    (const float *dy, const float *x, const float *weight, const float *mean, const float *inverse_deviation, \
+     float *dx, int accumulate, float *dweight, float *dbias, long rows, long width), \
+    (dy, x, weight, mean, inverse_deviation, dx, accumulate, dweight, dbias, rows, width)) \
   X(void, softmax, \
     (float *s, long rows, long columns, long ld, long first_row, const float *bias, int causal, float scale, \
      float *log_sum_exp), \

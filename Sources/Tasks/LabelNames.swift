@@ -1,0 +1,31 @@
+import Foundation
+
+/// The labels of a task and how data writes them: by number or by name.
+struct LabelNames: Sendable, Equatable {
+  let names: [String]
+
+  init(_ names: [String]) { self.names = names }
+
+  /// The column that holds them.
+  var column: DataColumn {
+    DataColumn("label", .word, expected: names.isEmpty || names.count > 3 ? "a label" : list(names.indices.map(String.init), "or"))
+  }
+
+  /// The number of the label in a row.
+  ///
+  /// - Throws: `DataError.unknownLabel`; `.unlabelled` for −1, which stands for none.
+  func label(of row: DataRow, in url: URL) throws -> Int {
+    let word = row.text(column.name)
+    if let label = names.firstIndex(of: word) { return label }
+    if let label = names.indices.first(where: { String($0) == word }) { return label }
+    if word == "-1" { throw DataError.unlabelled(url, line: row.line) }
+    throw DataError.unknownLabel(
+      url, line: row.line, found: word.isEmpty ? "\"\"" : word,
+      known: list(names.enumerated().map { "\($0) (\($1))" }, "and"))
+  }
+
+  private func list(_ words: [String], _ link: String) -> String {
+    guard let last = words.last, words.count > 1 else { return words.first ?? "" }
+    return words.dropLast().joined(separator: ", ") + " \(link) " + last
+  }
+}

@@ -1,0 +1,28 @@
+import Foundation
+
+/// The files of a tokenizer's folder.
+enum TokenizerFiles {
+  /// What a file holds, or nil if there is no such file.
+  ///
+  /// - Throws: `TokenizationError.unreadable`, also for what is not UTF-8.
+  static func bytes(at url: URL) throws -> [UInt8]? {
+    guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+    let data: Data
+    do { data = try Data(contentsOf: url) } catch {
+      throw TokenizationError.unreadable(url, reason: error.localizedDescription)
+    }
+    let bytes = [UInt8](data)
+    guard String(validating: bytes, as: UTF8.self) != nil else {
+      throw TokenizationError.unreadable(url, reason: "it is not UTF-8 text; fetch the file again")
+    }
+    return bytes
+  }
+
+  /// The lines of a file without their ends, or nil if there is no such file.
+  static func lines(at url: URL) throws -> [ArraySlice<UInt8>]? {
+    guard let bytes = try bytes(at: url) else { return nil }
+    var lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+    if lines.last?.isEmpty == true { lines.removeLast() }
+    return lines.map { $0.last == 0x0D ? $0.dropLast() : $0 }
+  }
+}

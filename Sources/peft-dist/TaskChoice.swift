@@ -1,0 +1,43 @@
+import Checkpoints
+import Foundation
+import Models
+import NN
+import Tasks
+
+/// A task as the model in a folder does it, and what it wants of the model's head.
+struct TaskChoice {
+  let folder: ModelFolder
+  let task: any TextTask
+  let head: HeadRequest
+
+  /// - Parameters:
+  ///   - location: the data that is trained on, from which a task takes what it leaves open.
+  ///   - adapter: an adapter that names the labels of its head.
+  ///   - seed: of a head that the checkpoint lacks.
+  init(_ flags: DataFlags, model: String, adapter: String?, seed: UInt64, location: (any TextTask) throws -> URL) throws {
+    folder = try ModelFolder(URL(fileURLWithPath: model))
+    let form = ExampleForm(try ModelCatalogue.kind(of: folder))
+    let known = try adapter.flatMap { try LabelNamesFile.read(URL(fileURLWithPath: $0)) }
+    let named = try TaskCatalogue.task(named: flags.task, options: flags.textOptions(form, labels: known))
+    task = try named.resolved(with: location(named))
+    guard form == .classification else {
+      head = HeadRequest(seed: seed)
+      return
+    }
+    let isRegression = task.metrics == .regression
+    head = HeadRequest(
+      labels: isRegression ? ["value"] : task.labels, problem: isRegression ? .regression : .singleLabel, seed: seed)
+  }
+}
+
+extension ExampleForm {
+  /// What a kind of model does with examples.
+  init(_ kind: ModelKind) {
+    self =
+      switch kind {
+      case .encoderDecoder: .textToText
+      case .decoder: .continuation
+      case .classifier: .classification
+      }
+  }
+}
