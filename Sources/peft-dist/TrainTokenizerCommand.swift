@@ -18,10 +18,12 @@ struct TrainTokenizerCommand: ParsableCommand {
 
   @Option(
     parsing: .upToNextOption,
-    help: ArgumentHelp("Texts: files of one text a line, or .jsonl files with --column.", valueName: "file"))
+    help: ArgumentHelp(
+      "Texts: files of one text a line, or .jsonl, .csv and .tsv files with --column.", valueName: "file"))
   var input: [String]
   @Option(
-    help: ArgumentHelp("Column of .jsonl files to take; may be given several times (default: text).", valueName: "name")
+    help: ArgumentHelp(
+      "Column of files with columns to take; may be given several times (default: text).", valueName: "name")
   )
   var column: [String] = []
   @Option(help: ArgumentHelp("Pieces, the special ones <pad>, </s> and <unk> included.", valueName: "n"))

@@ -5,9 +5,13 @@ import Testing
 
 /// The trainer of vocabularies, which is the library's own.
 @Suite struct VocabularyTrainerTests {
-  private static let lines = (0..<400).map { number in
-    let words = ["review", "film", "acting", "story", "wonderful", "terrible", "watching", "again", "never", "the"]
-    return (0..<9).map { words[(number * 7 + $0 * $0 * 3 + number / 11) % words.count] }.joined(separator: " ")
+  /// Words of two to four syllables, hundreds of them.
+  private static let lines = (0..<400).map { line in
+    let syllables = ["ka", "lor", "mi", "ten", "su", "ra", "vel", "o", "nim", "pe", "dra", "che", "ful"]
+    return (0..<9).map { place in
+      let number = line * 31 + place * place * 7 + line / 11
+      return (0..<2 + number % 3).map { syllables[(number / (1 + $0 * 3) + $0 * 5) % syllables.count] }.joined()
+    }.joined(separator: " ")
   }
 
   @Test func theIDsAreThoseOfT5() throws {
