@@ -5,7 +5,8 @@ import NN
 import TensorCore
 import Training
 
-/// Replays `generation/`: greedy decoding and beam search token for token, the padding of finished rows included.
+/// Replays `generation/`: greedy decoding and beam search token for token, the padding of finished rows included, and the
+/// filters of sampling.
 @MainActor
 final class GenerationReplay {
   private let root: ReferenceRoot
@@ -22,7 +23,7 @@ final class GenerationReplay {
       reports.append(CaseReport("generation/beam_table") { try BeamTableReplay.findings(folder) })
     }
     if ReferenceRoot.exists(folder.appendingPathComponent("filters.json")) {
-      reports.append(CaseReport("generation/filters", .notSupported(reason: "sampling")))
+      reports.append(CaseReport("generation/filters") { try SamplingFilterReplay.findings(folder) })
     }
     return reports
   }

@@ -278,10 +278,10 @@ private struct LeafJob: Sendable {
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
     guard answers else { return found }
-    let written = SequenceGenerator(generation).generate(state, count: members.count, pass)
+    let written = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
     for (member, sequences) in zip(members, written) {
       let text = tokenizer.decode(sequences.first?.answer ?? [], skippingSpecialTokens: true)
-      found.answers.append((member.index, .text(text)))
+      found.answers.append((member.index, .text(generation.stops?.cut(text) ?? text)))
     }
     return found
   }

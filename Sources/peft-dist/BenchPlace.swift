@@ -65,7 +65,7 @@ struct BenchPlace {
   /// The checkpoint, or one of the wanted shape with random weights, made once and kept in the cache.
   private static func modelFolder(_ flags: BenchFlags, _ world: World) throws -> ModelFolder {
     if let model = flags.model { return try ModelFolder(URL(fileURLWithPath: model)) }
-    let url = DataFlags.cacheFolder(flags.cacheDir).appendingPathComponent("bench/t5-\(flags.shape)")
+    let url = DataFlags.cacheFolder(flags.cacheDir).appendingPathComponent("bench/fresh-t5-\(flags.shape)")
     if world.isFirst, !FileManager.default.fileExists(atPath: url.appendingPathComponent("model.safetensors").path) {
       try writeRandomCheckpoint(shape: flags.shape, to: url)
     }
@@ -75,31 +75,11 @@ struct BenchPlace {
 
   private static func writeRandomCheckpoint(shape: String, to url: URL) throws {
     let (width, wide, layers, heads) = shape == "base" ? (768, 3072, 12, 12) : (512, 2048, 6, 8)
-    let config: JSON = [
-      "architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "vocab_size": 32128,
-      "d_model": .integer(width), "d_kv": 64, "d_ff": .integer(wide), "num_layers": .integer(layers),
-      "num_heads": .integer(heads), "dropout_rate": 0.0, "feed_forward_proj": "relu", "decoder_start_token_id": 0,
-      "pad_token_id": 0, "eos_token_id": 1, "tie_word_embeddings": true,
-    ]
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    try AtomicFile.write(config, to: url.appendingPathComponent("config.json"))
-    let shapes = T5.weightShapes(
-      try T5Configuration(JSONObject(file: url.appendingPathComponent("config.json")), generation: nil),
-      hasOwnHead: false)
-    let tensors = shapes.enumerated().map { index, entry -> (String, Tensor) in
-      guard entry.shape.count > 1 else {
-        let ones = Tensor(zeros: entry.shape)
-        ones.fill(1)
-        return (entry.name, ones)
-      }
-      let deviation = entry.name == "shared.weight" ? 1 : 1 / Double(entry.shape[1]).squareRoot()
-      return (
-        entry.name,
-        Initialization.uniform(
-          entry.shape, bound: deviation, CounterGenerator(seed: 1, purpose: .bench, site: UInt32(index)))
-      )
-    }
-    try SafetensorsWriter.write(tensors: tensors, to: url.appendingPathComponent("model.safetensors"))
+    var model = FreshModelShape(vocabularySize: 32128, hiddenSize: width, layerCount: layers, headCount: heads)
+    model.feedForwardSize = wide
+    model.headWidth = 64
+    model.dropoutRate = 0
+    try FreshModel(.t5, model).write(to: url, seed: 1)
   }
 
   /// The first examples of the data file; without one random ids, of a length between half of `maxSourceLength` and it.

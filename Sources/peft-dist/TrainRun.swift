@@ -178,7 +178,8 @@ struct TrainRun {
       workers: place.workers,
       tokenizer: place.tokenizer, leafTokens: configuration.leafTokens,
       generation: flags.search.options(
-        eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength))
+        eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength,
+        tokenizer: place.tokenizer, seed: flags.seed))
   }
 
   func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {
