@@ -58,7 +58,7 @@ final class GenerationReplay {
     let examples = sources.indices.map { UInt32($0) }
     let decoding = model.startDecoding(
       sources: sources, examples: examples, maxNewTokens: options.maxNewTokens, beamCount: options.beamCount, pass)
-    let generated = SequenceGenerator(options).generate(decoding, count: sources.count, prompts: prompts, pass)
+    let generated = SequenceGenerator(options).generate(decoding, examples: examples, prompts: prompts, pass)
     var findings = try ReferenceGeneration.compare(generated.flatMap(\.self), options: options, padID: padID, entry)
     guard let logits = try entry.optionalDoubles("step0_max_logit") else { return findings }
     var first = Finding("first logit", Tolerance(absolute: 1e-4))

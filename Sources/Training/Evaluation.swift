@@ -273,7 +273,7 @@ private struct LeafJob: Sendable {
     by model: any GenerativeModel, _ batch: LeafBatch, _ members: [EncodedExample], _ pass: ForwardPass
   ) -> Findings {
     let state = model.startDecoding(
-      batch.read, maxNewTokens: generation.maxNewTokens, beamCount: generation.beamCount, pass)
+      batch.read, maxNewTokens: generation.maxNewTokens, beamCount: generation.rowsPerSource, pass)
     var found = Findings()
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
