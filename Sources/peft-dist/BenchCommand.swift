@@ -84,7 +84,9 @@ struct BenchTrainCommand: ParsableCommand {
       try place.world.barrier()
       guard step >= warmup else { continue }
       seconds.append(watch.seconds)
-      tokens += members.reduce(0) { $0 + $1.source.count }
+      // A decoder reads its targets too.
+      let readsTargets = place.model.description.kind == .decoder
+      tokens += members.reduce(0) { $0 + $1.source.count + (readsTargets ? $1.target.count : 0) }
       work += UsefulWork(training: members, place.model.description, tuned).floatingPointOperations
     }
     let buffers = try place.world.gatherAtAll("\(engine.bufferByteCount >> 20)").compactMap { Int($0) }
