@@ -204,9 +204,10 @@ extension Answer {
   }
 
   fileprivate init?(message: String) {
-    let rest = message.dropFirst()
-    switch message.first {
-    case "t": self = .text(String(rest))
+    // Not by characters: an accent at the beginning of a text would make one with the letter in front.
+    let rest = String(message.unicodeScalars.dropFirst())
+    switch message.unicodeScalars.first {
+    case "t": self = .text(rest)
     case "l": self = .label(Int(rest) ?? 0)
     case "v": self = .value(Double(bitPattern: UInt64(rest) ?? 0))
     default: return nil
