@@ -16,21 +16,23 @@ public struct VocabularyTrainer: Sendable {
 
   /// The bytes of `spiece.model`.
   ///
-  /// - Parameter lines: empty ones are left out. The library would leave out lines with a tab, a null or its own mark "▅": they
-  ///   count as spaces here.
+  /// - Parameter lines: those without a visible character are left out, as the library ends the process if it is given no others.
+  ///   It would leave out lines with a tab, a null or its own mark "▅": these count as spaces here.
   /// - Throws: `TokenizationError.untrainable` with the library's reason.
   public func train(_ lines: some Sequence<String>) throws -> [UInt8] {
     var text: [UInt8] = []
     var ends: [Int] = []
     for line in lines {
       let start = text.count
+      var isBlank = true
       for scalar in line.unicodeScalars {
         switch scalar {
         case "\t", "\0", "\u{2585}", "\n", "\r": text.append(UInt8(ascii: " "))
         default: text.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
         }
+        isBlank = isBlank && Self.isBlank(scalar)
       }
-      if text[start...].allSatisfy({ $0 == UInt8(ascii: " ") }) {
+      if isBlank {
         text.removeSubrange(start...)
       } else {
         ends.append(text.count)
@@ -40,6 +42,16 @@ public struct VocabularyTrainer: Sendable {
       throw TokenizationError.untrainable(pieces: pieceCount, reason: "there is no text to train on")
     }
     return try Self.train(text, ends, pieceCount: Int32(clamping: pieceCount), coverage: characterCoverage)
+  }
+
+  /// Whether the normaliser may make a space or nothing of it: white space, control and format characters, the marks of
+  /// SentencePiece and of broken text.
+  private static func isBlank(_ scalar: Unicode.Scalar) -> Bool {
+    if (0x21...0x7E).contains(scalar.value) { return false }
+    switch scalar.properties.generalCategory {
+    case .control, .format, .spaceSeparator, .lineSeparator, .paragraphSeparator: return true
+    default: return ["\u{2581}", "\u{2585}", "\u{FFFD}"].contains(scalar)
+    }
   }
 
   private static func train(_ text: [UInt8], _ ends: [Int], pieceCount: Int32, coverage: Double) throws -> [UInt8] {

@@ -57,7 +57,11 @@ import Testing
   @Test(arguments: [
     (100_000, VocabularyTrainerTests.lines, "Please set it to a value <="),
     (8, VocabularyTrainerTests.lines, "Increase vocab_size"), (50, [], "there is no text"),
-    (50, ["", "\t"], "there is no text"),
+    (
+      50, ["", "\t", "\u{200B}\u{200C}", "\u{FEFF}", "\u{FFFD}", "\u{2581}\u{2585}", "\u{7}\u{2028}"],
+      "there is no text"
+    ),
+    (50, ["a"], "Please set it to a value <="),
   ])
   func sizesThatTheTextDoesNotGive(size: Int, lines: [String], reason: String) throws {
     let error = #expect(throws: TokenizationError.self) { try VocabularyTrainer(pieceCount: size).train(lines) }
