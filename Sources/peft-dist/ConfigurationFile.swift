@@ -20,7 +20,7 @@ enum ConfigurationFile {
 
   /// The command of these arguments, with all flags at their defaults, if it takes a file.
   static func command(of arguments: [String]) -> (any ParsableCommand)? {
-    let commands: [any ParsableCommand.Type] = [TrainCommand.self, CompareCommand.self]
+    let commands: [any ParsableCommand.Type] = [TrainCommand.self, CompareCommand.self, SweepCommand.self]
     return commands.first { $0.configuration.commandName == arguments.first }.map { $0.init() }
   }
 

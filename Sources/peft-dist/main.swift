@@ -14,7 +14,7 @@ struct PeftDist: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      TrainCommand.self, CompareCommand.self, ReportCommand.self, EvaluateCommand.self, GenerateCommand.self, ClassifyCommand.self, MergeCommand.self, ConvertPromptCommand.self,
+      TrainCommand.self, CompareCommand.self, SweepCommand.self, ReportCommand.self, EvaluateCommand.self, GenerateCommand.self, ClassifyCommand.self, MergeCommand.self, ConvertPromptCommand.self,
       InspectCommand.self,
       ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
