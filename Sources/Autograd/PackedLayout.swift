@@ -6,8 +6,11 @@ public struct PackedLayout: Sendable, Equatable {
   public let lengths: [Int]
   /// What dropout masks are keyed by: the data-set index of each sequence's example.
   public let examples: [UInt32]
+  /// Where the second text of a pair begins in each sequence, counted from its start; its end for a single text. Nil where
+  /// nobody tells.
+  public let secondStarts: [Int]?
 
-  public init(lengths: [Int], examples: [UInt32]) {
+  public init(lengths: [Int], examples: [UInt32], secondStarts: [Int]? = nil) {
     precondition(lengths.count == examples.count, "\(lengths.count) lengths for \(examples.count) examples")
     var starts: [Int] = []
     var next = 0
@@ -15,11 +18,12 @@ public struct PackedLayout: Sendable, Equatable {
       starts.append(next)
       next += length
     }
-    self.init(starts: starts, lengths: lengths, examples: examples)
+    self.init(starts: starts, lengths: lengths, examples: examples, secondStarts: secondStarts)
   }
 
   /// Sequences with gaps between them, as in a key/value cache.
-  public init(starts: [Int], lengths: [Int], examples: [UInt32]) {
+  public init(starts: [Int], lengths: [Int], examples: [UInt32], secondStarts: [Int]? = nil) {
+    self.secondStarts = secondStarts
     self.starts = starts
     self.lengths = lengths
     self.examples = examples
@@ -31,7 +35,8 @@ public struct PackedLayout: Sendable, Equatable {
 
   /// The same sequences, each `count` rows longer in front.
   public func lengthened(by count: Int) -> PackedLayout {
-    PackedLayout(lengths: lengths.map { $0 + count }, examples: examples)
+    PackedLayout(
+      lengths: lengths.map { $0 + count }, examples: examples, secondStarts: secondStarts?.map { $0 + count })
   }
 
   /// Example and position of every row, in row order: the key of dropout masks.

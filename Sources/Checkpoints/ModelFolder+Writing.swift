@@ -32,4 +32,56 @@ extension ModelFolder {
     return try SafetensorsWriter.write(
       tensors: tensors.map { ($0.key, $0.value) }, to: target.appendingPathComponent(weightsName))
   }
+
+  /// Writes a model from nothing: configuration, defaults of generation if it generates, and weights as F32 or BF16.
+  ///
+  /// - Returns: size and SHA-256 of `model.safetensors`.
+  /// - Throws: `CheckpointError` naming the file.
+  @discardableResult
+  public static func write(
+    config: JSON, generation: JSON?, tensors: [(String, Tensor)], as type: SafetensorsType = .f32, to target: URL
+  ) throws -> FileDigest {
+    try makeFolder(target)
+    let digest = try SafetensorsWriter.write(
+      tensors: tensors, as: type, to: target.appendingPathComponent(weightsName))
+    if let generation {
+      try AtomicFile.write(generation, to: target.appendingPathComponent("generation_config.json"))
+    }
+    try AtomicFile.write(config, to: target.appendingPathComponent("config.json"))
+    return digest
+  }
+
+  /// Writes a SentencePiece model and the JSON files beside it.
+  ///
+  /// - Returns: size and SHA-256 of `spiece.model`.
+  /// - Throws: `CheckpointError` naming the file.
+  @discardableResult
+  public static func write(tokenizer model: [UInt8], companions: [String: JSON], to target: URL) throws -> FileDigest {
+    try makeFolder(target)
+    for (name, json) in companions { try AtomicFile.write(json, to: target.appendingPathComponent(name)) }
+    return try AtomicFile.write(model, to: target.appendingPathComponent("spiece.model"))
+  }
+
+  /// Copies the tokenizer of the model in `base` to another model.
+  ///
+  /// - Throws: `CheckpointError.missing` if there is none.
+  public static func copyTokenizer(of base: URL, to target: URL) throws {
+    let names = tokenizerFiles.filter {
+      FileManager.default.fileExists(atPath: base.appendingPathComponent($0).path)
+    }
+    guard !names.isEmpty else {
+      throw CheckpointError.missing(
+        path: base.path, purpose: "it was to hold a tokenizer",
+        remedy: "give a folder with one of \(tokenizerFiles.joined(separator: ", "))")
+    }
+    for name in names {
+      try AtomicFile.write(
+        Data(contentsOf: base.appendingPathComponent(name)), to: target.appendingPathComponent(name))
+    }
+  }
+
+  private static let tokenizerFiles = [
+    "spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+    "vocab.txt",
+  ]
 }

@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 import TensorCore
 
@@ -23,23 +24,24 @@ public enum SafetensorsWriter {
   /// The metadata Hugging Face writes; transformers refuses some files without it.
   public static let defaultMetadata = ["format": "pt"]
 
-  /// Writes `tensors` as F32 and `integers` as I64 to `url`, replacing what is there, in one atomic step.
+  /// Writes `tensors` as F32, or BF16, and `integers` as I64 to `url`, replacing what is there, in one atomic step.
   ///
   /// Names must be unique; that is the caller's duty.
+  /// - Parameter type: F32, or BF16, to which values are rounded.
   /// - Returns: size and SHA-256 of the file.
   /// - Throws: `CheckpointError.system` naming the path.
   @discardableResult
   public static func write(
-    tensors: [(String, Tensor)], integers: [Integers] = [], metadata: [String: String] = defaultMetadata,
-    to url: URL
+    tensors: [(String, Tensor)], as type: SafetensorsType = .f32, integers: [Integers] = [],
+    metadata: [String: String] = defaultMetadata, to url: URL
   ) throws -> FileDigest {
-    let items = ordered(tensors, integers)
+    let items = ordered(tensors, as: type, integers)
     return try AtomicFile.write(to: url) { sink in try write(items, metadata, to: &sink) }
   }
 
   /// As `write`, into a folder that nobody sees yet.
   static func writeInPlace(tensors: [(String, Tensor)], to url: URL) throws -> FileDigest {
-    let items = ordered(tensors, [])
+    let items = ordered(tensors, as: .f32, [])
     return try AtomicFile.writeInPlace(to: url) { sink in try write(items, defaultMetadata, to: &sink) }
   }
 
@@ -57,8 +59,11 @@ public enum SafetensorsWriter {
     var byteCount: Int { shape.reduce(type.byteCount, *) }
   }
 
-  private static func ordered(_ tensors: [(String, Tensor)], _ integers: [Integers]) -> [Item] {
-    var items = tensors.map { Item(name: $0.0, type: .f32, shape: $0.1.shape, content: .tensor($0.1)) }
+  private static func ordered(
+    _ tensors: [(String, Tensor)], as type: SafetensorsType, _ integers: [Integers]
+  ) -> [Item] {
+    precondition(type == .f32 || type == .bf16, "tensors are written as F32 or BF16, not as \(type.rawValue)")
+    var items = tensors.map { Item(name: $0.0, type: type, shape: $0.1.shape, content: .tensor($0.1)) }
     items += integers.map {
       Item(name: $0.name, type: .i64, shape: $0.shape, content: .integers($0.values))
     }
@@ -75,9 +80,18 @@ public enum SafetensorsWriter {
     try sink.write(header(items, metadata))
     for item in items {
       switch item.content {
+      case .tensor(let tensor) where item.type == .bf16: try halves(tensor).withUnsafeBytes { try sink.write($0) }
       case .tensor(let tensor): try sink.write(UnsafeRawBufferPointer(tensor.buffer))
       case .integers(let values): try values.withUnsafeBytes { try sink.write($0) }
       }
+    }
+  }
+
+  /// The elements in bfloat16, rounded to the nearest, halves to even.
+  private static func halves(_ tensor: Tensor) -> [UInt16] {
+    [UInt16](unsafeUninitializedCapacity: tensor.count) { target, count in
+      if let start = target.baseAddress { k_float_to_bf16(tensor.pointer, start, tensor.count) }
+      count = tensor.count
     }
   }
 

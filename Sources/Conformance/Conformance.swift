@@ -78,7 +78,7 @@ public enum Conformance {
     case "t5_buckets.json": return Step(name: "t5_buckets") { [OperationReplay.bucketReport(path)] }
     case "span_corruption.json":
       return Step(name: "span_corruption") {
-        [CaseReport("span_corruption", .notSupported(reason: "span corruption"))]
+        [CaseReport("span_corruption") { try SpanCorruptionReplay.findings(path) }]
       }
     case "case.json": return caseStep(path.deletingLastPathComponent())
     default: throw ConformanceError.nothingAt(path: path.path)

@@ -5,7 +5,8 @@ import NN
 import TensorCore
 import Training
 
-/// Replays `generation/`: greedy decoding and beam search token for token, the padding of finished rows included.
+/// Replays `generation/`: greedy decoding and beam search token for token, the padding of finished rows included, and the
+/// filters of sampling.
 @MainActor
 final class GenerationReplay {
   private let root: ReferenceRoot
@@ -22,7 +23,7 @@ final class GenerationReplay {
       reports.append(CaseReport("generation/beam_table") { try BeamTableReplay.findings(folder) })
     }
     if ReferenceRoot.exists(folder.appendingPathComponent("filters.json")) {
-      reports.append(CaseReport("generation/filters", .notSupported(reason: "sampling")))
+      reports.append(CaseReport("generation/filters") { try SamplingFilterReplay.findings(folder) })
     }
     return reports
   }
@@ -57,7 +58,7 @@ final class GenerationReplay {
     let examples = sources.indices.map { UInt32($0) }
     let decoding = model.startDecoding(
       sources: sources, examples: examples, maxNewTokens: options.maxNewTokens, beamCount: options.beamCount, pass)
-    let generated = SequenceGenerator(options).generate(decoding, count: sources.count, prompts: prompts, pass)
+    let generated = SequenceGenerator(options).generate(decoding, examples: examples, prompts: prompts, pass)
     var findings = try ReferenceGeneration.compare(generated.flatMap(\.self), options: options, padID: padID, entry)
     guard let logits = try entry.optionalDoubles("step0_max_logit") else { return findings }
     var first = Finding("first logit", Tolerance(absolute: 1e-4))

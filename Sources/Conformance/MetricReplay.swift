@@ -2,8 +2,8 @@ import Checkpoints
 import Foundation
 import Tasks
 
-/// Replays `metrics/`: scores of labels and numbers against scikit-learn and scipy, ROUGE against rouge-score, BLEU against
-/// sacrebleu.
+/// Replays `metrics/`: scores of labels and numbers against scikit-learn and scipy, ROUGE against rouge-score, BLEU
+/// against sacrebleu.
 enum MetricReplay {
   private static let tolerance = Tolerance(absolute: 1e-12, relative: 1e-9)
 
@@ -141,8 +141,8 @@ enum MetricReplay {
     counts.compare(exactly: bleu.predictedLength, try json.int("sys_len"), at: "sys_len")
     counts.compare(exactly: bleu.referenceLength, try json.int("ref_len"), at: "ref_len")
     tokens.compare(
-      exactly: hypotheses.map { BLEUTokenizer.tokens(of: $0).joined(separator: " ") }, try json.strings("tokenized_13a"),
-      at: "tokenized_13a")
+      exactly: hypotheses.map { BLEUTokenizer.tokens(of: $0).joined(separator: " ") },
+      try json.strings("tokenized_13a"), at: "tokenized_13a")
     findings += [precisions, sentences, counts, tokens]
     return findings
   }

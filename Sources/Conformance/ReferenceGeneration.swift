@@ -22,10 +22,7 @@ enum ReferenceGeneration {
     } else {
       options.maxNewTokens = try arguments.int("max_length", in: promptLength + 1...100_000) - promptLength
     }
-    options.minNewTokens = try arguments.optionalInt("min_new_tokens") ?? 0
-    options.minLength = try arguments.optionalInt("min_length") ?? 0
-    options.noRepeatNgramSize = try arguments.optionalInt("no_repeat_ngram_size") ?? 0
-    options.repetitionPenalty = Float(try arguments.optionalDouble("repetition_penalty") ?? 1)
+    try readRules(arguments, into: &options)
     if arguments["num_beams"] != nil { options.beamCount = try arguments.int("num_beams", in: 1...1024) }
     if arguments["num_return_sequences"] != nil {
       options.returnCount = try arguments.int("num_return_sequences", in: 1...options.beamCount)
@@ -33,6 +30,14 @@ enum ReferenceGeneration {
     options.lengthPenalty = try arguments.optionalDouble("length_penalty") ?? 1
     options.earlyStopping = try earlyStopping(arguments)
     return options
+  }
+
+  /// The arguments that forbid or penalise tokens.
+  static func readRules(_ arguments: JSONObject, into options: inout GenerationOptions) throws {
+    options.minNewTokens = try arguments.optionalInt("min_new_tokens") ?? 0
+    options.minLength = try arguments.optionalInt("min_length") ?? 0
+    options.noRepeatNgramSize = try arguments.optionalInt("no_repeat_ngram_size") ?? 0
+    options.repetitionPenalty = Float(try arguments.optionalDouble("repetition_penalty") ?? 1)
   }
 
   /// `false`, `true` or `"never"`.

@@ -148,13 +148,14 @@ public final class BERT: ClassifierModel {
 
   private func read(_ batch: LeafBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
     let tape = pass.tape
-    let tokenLayout = PackedLayout(lengths: batch.sources.map(\.count), examples: batch.examples)
+    let tokenLayout = PackedLayout(
+      lengths: batch.sources.map(\.count), examples: batch.examples, secondStarts: batch.secondStarts)
     let embedded = tape.embedding(pass.variable(tokens), ids: batch.sources.flatMap(\.self))
     let (x, layout) = pass.seams.inputEmbeddings(.encoder, embedded, tokenLayout, pass) ?? (embedded, tokenLayout)
     let prefix = pass.seams.keyValuePrefix(layer: 0, .encoderSelf, pass)?.keys.value.rows ?? 0
     let start = configuration.firstPosition + prefix
     let places = layout.lengths.flatMap { length in (start..<start + length).map { Int32($0) } }
-    var sum = tape.residual(x, adding: tape.embedding(pass.variable(types), ids: typeIDs(batch, layout)))
+    var sum = tape.residual(x, adding: tape.embedding(pass.variable(types), ids: typeIDs(layout)))
     sum = tape.residual(sum, adding: tape.embedding(pass.variable(positions), ids: places))
     var states = tape.dropout(norm(sum, embeddingNorm, pass), pass.dropoutMask(layout))
     for block in blocks {
@@ -167,11 +168,11 @@ public final class BERT: ClassifierModel {
     return (states, layout)
   }
 
-  /// 1 for the second text of a pair where the family tells the two apart; virtual tokens belong to the first.
-  private func typeIDs(_ batch: LeafBatch, _ layout: PackedLayout) -> [Int32] {
-    batch.sources.indices.flatMap { index -> [Int32] in
-      let second = configuration.typeCount > 1 ? batch.sources[index].count - batch.secondStarts[index] : 0
-      return Array(repeating: 0, count: layout.lengths[index] - second) + Array(repeating: 1, count: second)
+  /// 1 from the second text of a pair on, where the family tells the two apart.
+  private func typeIDs(_ layout: PackedLayout) -> [Int32] {
+    zip(layout.lengths, layout.secondStarts ?? layout.lengths).flatMap { length, second in
+      let first = configuration.typeCount > 1 ? min(second, length) : length
+      return [Int32](repeating: 0, count: first) + [Int32](repeating: 1, count: length - first)
     }
   }
 

@@ -4,9 +4,9 @@ import TensorCore
 
 extension GPT2 {
   public func startDecoding(
-    sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
+    _ batch: SourceBatch, maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
   ) -> any DecodingState {
-    GPT2DecodingState(self, sources: sources, examples: examples, maxNewTokens: maxNewTokens, beamCount: beamCount)
+    GPT2DecodingState(self, sources: batch.sources, examples: batch.examples, maxNewTokens: maxNewTokens, beamCount: beamCount)
   }
 }
 

@@ -4,19 +4,17 @@ import TensorCore
 
 extension T5 {
   public func startDecoding(
-    sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
+    _ batch: SourceBatch, maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
   ) -> any DecodingState {
-    T5DecodingState(
-      self, sources: sources, examples: examples, maxNewTokens: maxNewTokens, beamCount: beamCount, pass)
+    T5DecodingState(self, batch, maxNewTokens: maxNewTokens, beamCount: beamCount, pass)
   }
 
   /// Source tokens the encoder takes at once before decoding: enough for full-speed products, few enough for the cache.
   private static let encoderTokens = 2048
 
   /// The encoder's states of all sources, run some sequences at a time.
-  fileprivate func encodeInParts(sources: [[Int32]], examples: [UInt32], _ pass: ForwardPass) -> (
-    Variable, PackedLayout
-  ) {
+  fileprivate func encodeInParts(_ batch: SourceBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
+    let sources = batch.sources
     var parts: [Range<Int>] = []
     var tokens = 0
     for index in sources.indices {
@@ -28,9 +26,9 @@ extension T5 {
       }
       tokens += sources[index].count
     }
-    guard parts.count > 1, pass.frozen == nil else { return encode(sources: sources, examples: examples, pass) }
-    let encoded = parts.map { encode(sources: Array(sources[$0]), examples: Array(examples[$0]), pass) }
-    let layout = PackedLayout(lengths: encoded.flatMap(\.1.lengths), examples: examples)
+    guard parts.count > 1, pass.frozen == nil else { return encode(batch, pass) }
+    let encoded = parts.map { encode(batch.part($0), pass) }
+    let layout = PackedLayout(lengths: encoded.flatMap(\.1.lengths), examples: batch.examples)
     let states = Tensor([layout.tokenCount, configuration.hiddenSize], in: pass.tape.pool)
     var row = 0
     for (part, _) in encoded {
@@ -83,14 +81,15 @@ final class T5DecodingState: DecodingState {
   private var headWidth: Int { model.configuration.headWidth }
 
   init(
-    _ model: T5, sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
+    _ model: T5, _ batch: SourceBatch, maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
   ) {
+    let sources = batch.sources
     precondition(!pass.tape.recordsGradients, "decoding records no gradients")
     self.model = model
-    self.examples = examples
+    examples = batch.examples
     self.beamCount = beamCount
     let pass = pass.withoutPanels
-    let (states, layout) = model.encodeInParts(sources: sources, examples: examples, pass)
+    let (states, layout) = model.encodeInParts(batch, pass)
     let prefixes = model.decoder.blocks.map {
       pass.seams.keyValuePrefix(layer: $0.selfAttention.layer, .decoderSelf, pass)
     }

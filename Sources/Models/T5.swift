@@ -196,18 +196,19 @@ public final class T5: GenerativeModel {
   }
 
   /// The encoder's last hidden states `[n, D]` and their layout, virtual tokens included.
-  func encode(sources: [[Int32]], examples: [UInt32], _ pass: ForwardPass) -> (Variable, PackedLayout) {
-    let layout = PackedLayout(lengths: sources.map(\.count), examples: examples)
+  func encode(_ batch: SourceBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
+    let layout = PackedLayout(
+      lengths: batch.sources.map(\.count), examples: batch.examples, secondStarts: batch.secondStarts)
     if let frozen = pass.frozen {
       let states = Variable(constant: frozen.states)
       return (stages(frozen.depth..<encoder.stageCount, of: encoder, states, layout, pass), layout)
     }
-    return run(encoder, ids: sources.flatMap { $0 }, layout, pass, memory: nil)
+    return run(encoder, ids: batch.sources.flatMap { $0 }, layout, pass, memory: nil)
   }
 
   /// The decoder's last hidden states for the labels shifted right, `[sum of label lengths, D]`.
   private func decode(_ batch: LeafBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
-    let (states, memoryLayout) = encode(sources: batch.sources, examples: batch.examples, pass)
+    let (states, memoryLayout) = encode(batch.read, pass)
     let longest = batch.labels.map(\.count).max() ?? 0
     return decode(labels: batch.labels, examples: batch.examples, pass) { [self] attention in
       memory(of: attention, states: states, memoryLayout, queryCount: longest, pass)

@@ -131,6 +131,14 @@ public struct ModelDescription: Sendable {
 extension ModelDescription {
   /// The stack that reads the source: where soft prompts stand.
   public var sourceStack: Stack { kind == .decoder ? .decoder : .encoder }
+  /// Special tokens that stand in front of the texts a model reads, between those of a pair, and behind them.
+  public var specialTokens: (front: Int, between: Int, back: Int) {
+    switch kind {
+    case .encoderDecoder: (0, 1, 1)
+    case .decoder: (0, 0, 0)
+    case .classifier: (1, modelType == "roberta" ? 2 : 1, 1)
+    }
+  }
   /// Width of a row of logits.
   public var outputSize: Int { head?.labels.count ?? vocabularySize }
   /// Bytes that a decoder keeps of each token of its past: keys and values of every layer.
@@ -156,6 +164,29 @@ extension ModelDescription {
   }
 }
 
+/// What a model reads of some examples, as ids.
+public struct SourceBatch: Sendable {
+  /// Special tokens included, no padding.
+  public let sources: [[Int32]]
+  /// Where the second text of a pair begins in each source; the source's length for a single text.
+  public let secondStarts: [Int]
+  /// Index of each example in its data set.
+  public let examples: [UInt32]
+
+  public init(sources: [[Int32]], examples: [UInt32], secondStarts: [Int]? = nil) {
+    precondition(sources.count == examples.count, "\(sources.count) sources of \(examples.count) examples")
+    self.sources = sources
+    self.examples = examples
+    self.secondStarts = secondStarts ?? sources.map(\.count)
+  }
+
+  /// Some of them.
+  public func part(_ range: Range<Int>) -> SourceBatch {
+    SourceBatch(
+      sources: Array(sources[range]), examples: Array(examples[range]), secondStarts: Array(secondStarts[range]))
+  }
+}
+
 /// The examples of one leaf, as ids.
 public struct LeafBatch: Sendable {
   /// What the model reads of each example, special tokens included, no padding.
@@ -176,6 +207,8 @@ public struct LeafBatch: Sendable {
     self.examples = examples
   }
 
+  /// What is read.
+  public var read: SourceBatch { SourceBatch(sources: sources, examples: examples, secondStarts: secondStarts) }
   public var targetCount: Int { labels.reduce(0) { $0 + $1.count { $0 != ignoredLabel } } }
   public var sourceTokenCount: Int { sources.reduce(0) { $0 + $1.count } }
 }
@@ -223,16 +256,17 @@ public protocol GenerativeModel: LanguageModel {
   /// The sources read and the cache ready for `step`.
   ///
   /// - Parameter beamCount: most rows of one source in a step.
-  func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass)
+  func startDecoding(_ batch: SourceBatch, maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass)
     -> any DecodingState
 }
 
 extension GenerativeModel {
-  /// One row for each source.
-  public func startDecoding(sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, _ pass: ForwardPass)
-    -> any DecodingState
-  {
-    startDecoding(sources: sources, examples: examples, maxNewTokens: maxNewTokens, beamCount: 1, pass)
+  /// The same for single texts.
+  public func startDecoding(
+    sources: [[Int32]], examples: [UInt32], maxNewTokens: Int, beamCount: Int = 1, _ pass: ForwardPass
+  ) -> any DecodingState {
+    startDecoding(
+      SourceBatch(sources: sources, examples: examples), maxNewTokens: maxNewTokens, beamCount: beamCount, pass)
   }
 }
 

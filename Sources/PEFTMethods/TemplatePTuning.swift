@@ -29,13 +29,15 @@ public final class TemplatePTuning: PEFTMethod {
   }
 
   public func seams(_ sites: [Variable]) -> any Seams {
-    TemplateSeams(prompt: sites[0], template: template, embedding: model.wordEmbedding)
+    TemplateSeams(
+      prompt: sites[0], template: template, embedding: model.wordEmbedding, specialTokens: model.specialTokens)
   }
 
   private struct TemplateSeams: Seams {
     let prompt: Variable
     let template: PromptTemplate
     let embedding: Parameter
+    let specialTokens: (front: Int, between: Int, back: Int)
 
     func inputEmbeddings(
       _ stack: Stack, _ embedded: Variable, _ layout: PackedLayout, _ pass: ForwardPass
@@ -46,23 +48,45 @@ public final class TemplatePTuning: PEFTMethod {
       let fixed = ids.isEmpty ? prompt : tape.above(prompt, tape.embedding(pass.variable(embedding), ids: ids))
       let table = tape.above(fixed, embedded)
       var order: [Int32] = []
-      for (start, length) in zip(layout.starts, layout.lengths) {
-        var (virtual, anchor, first) = (0, prompt.value.rows, fixed.value.rows + start)
-        func take(_ count: Int, _ next: inout Int) {
-          order += (next..<next + count).map { Int32($0) }
+      var (lengths, secondStarts): ([Int], [Int]) = ([], [])
+      for (index, length) in layout.lengths.enumerated() {
+        let texts = texts(length: length, second: layout.secondStarts?[index] ?? length)
+        let (input, begin) = (fixed.value.rows + layout.starts[index], order.count)
+        var (virtual, anchor) = (0, prompt.value.rows)
+        var second: Int?
+        func take(_ rows: Range<Int>) { order += rows.map { Int32($0) } }
+        func takeInput(_ rows: Range<Int>) { take(rows.lowerBound + input..<rows.upperBound + input) }
+        func takeNext(_ count: Int, _ next: inout Int) {
+          take(next..<next + count)
           next += count
         }
+        takeInput(0..<specialTokens.front)
         for part in template.parts {
           switch part {
-          case .virtual(let count): take(count, &virtual)
-          case .anchor(let ids): take(ids.count, &anchor)
-          case .text: take(length - 1, &first)
+          case .virtual(let count): takeNext(count, &virtual)
+          case .anchor(let ids): takeNext(ids.count, &anchor)
+          case .text: takeInput(texts.first.lowerBound..<max(texts.first.upperBound, texts.second.upperBound))
+          case .first: takeInput(texts.first)
+          case .second:
+            second = order.count - begin
+            takeInput(texts.second)
           }
         }
-        take(1, &first)
+        takeInput(length - specialTokens.back..<length)
+        lengths.append(order.count - begin)
+        secondStarts.append(second ?? lengths[index])
       }
-      let added = template.virtualTokenCount + ids.count
-      return (tape.embedding(table, ids: order), layout.lengthened(by: added))
+      return (
+        tape.embedding(table, ids: order),
+        PackedLayout(lengths: lengths, examples: layout.examples, secondStarts: secondStarts)
+      )
+    }
+
+    /// Where the texts lie in a source: of a single one all but the special tokens around it.
+    private func texts(length: Int, second: Int) -> (first: Range<Int>, second: Range<Int>) {
+      let end = length - specialTokens.back
+      guard second < length else { return (specialTokens.front..<end, end..<end) }
+      return (specialTokens.front..<second - specialTokens.between, second..<end)
     }
   }
 
@@ -85,6 +109,11 @@ public final class TemplatePTuning: PEFTMethod {
       guard let template = options.promptTemplate else {
         throw MethodError.badOption(
           option: "--prompt-template", value: "not given", expected: "such as '[P3] {text} [P2] sentiment ?'")
+      }
+      guard model.description.kind != .decoder else {
+        throw MethodError.badOption(
+          option: "--method", value: "p-tuning-template",
+          expected: "a model with an encoder; on '\(model.description.modelType)' use p-tuning")
       }
       var configuration = PTuningConfiguration(options, model.description)
       configuration.virtualTokenCount = template.virtualTokenCount

@@ -18,8 +18,8 @@ private struct SVGPlot {
   private let right: Double
   private static let fontSize = 13.0
   /// Mean width of a letter; names must not touch, so rather too much.
-  private static let letterWidth = 7.2
-  private static let longestName = 22
+  private static let letterWidth = 8.3
+  private static let longestName = 20
 
   init(_ plot: Plot) {
     self.plot = plot

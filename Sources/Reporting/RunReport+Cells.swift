@@ -7,6 +7,8 @@ extension RunReport {
     let title: String
     /// Whether cells hold numbers, which stand on the right.
     var isNumber = true
+    /// Whether cells may hold words, which take several lines where room is short.
+    var isWords = false
     let text: (RunRecord) -> String
     /// The number of which the smallest (or largest) is set off; nil where none is.
     var rank: ((RunRecord) -> Double?)?
@@ -18,7 +20,7 @@ extension RunReport {
   var columns: [Column] {
     var columns = [
       Column(title: "run", isNumber: false, text: { $0.name }),
-      Column(title: "learning rate", text: { $0.learningRate ?? Self.unknown }),
+      Column(title: "learning rate", isWords: true, text: { $0.learningRate ?? Self.unknown }),
       Column(
         title: "trained parameters",
         text: { $0.trainableParameters.map { ReadableNumbers.grouped($0) } ?? Self.unknown },

@@ -75,7 +75,8 @@ extension RunReport {
           let note = runs[row].isFinished ? "" : " <span class=\"note\">not finished</span>"
           return "<th scope=\"row\"><span class=\"dot \(colour(of: runs[row]))\"></span>\(text)\(note)</th>"
         }
-        return best[column].contains(row) ? "<td class=\"best\">\(text)</td>" : "<td>\(text)</td>"
+        let kinds = (best[column].contains(row) ? ["best"] : []) + (columns[column].isWords ? ["words"] : [])
+        return kinds.isEmpty ? "<td>\(text)</td>" : "<td class=\"\(kinds.joined(separator: " "))\">\(text)</td>"
       }
       return "<tr>\(cells.joined())</tr>"
     }

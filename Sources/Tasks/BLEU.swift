@@ -2,9 +2,9 @@ import Foundation
 
 /// Corpus BLEU from integer counts, so that any split of the corpus adds up to the same.
 ///
-/// With p_n the share of the predictions' n-grams that a reference has (each at most as often), and the lengths c of all
-/// predictions and r of their references: BLEU = min(1, e^(1 − r/c)) · (p_1 p_2 p_3 p_4)^(1/4). Sources: Papineni et al.
-/// 2002; Post 2018; sacrebleu `metrics/bleu.py`: 13a tokens, exponential smoothing, 0 to 100.
+/// With p_n the share of the predictions' n-grams that a reference has (each at most as often), and the lengths c of
+/// all predictions and r of their references: BLEU = min(1, e^(1 − r/c)) · (p_1 p_2 p_3 p_4)^(1/4). Sources: Papineni
+/// et al. 2002; Post 2018; sacrebleu `metrics/bleu.py`: 13a tokens, exponential smoothing, 0 to 100.
 public struct BLEU: Sendable, Equatable {
   public static let longest = 4
 
@@ -93,8 +93,8 @@ public struct BLEU: Sendable, Equatable {
 
   public var score: Double { score() }
 
-  /// - Parameter effectiveOrder: leaves out each n of which there are no n-grams, so that short single sentences get a score (as
-  ///   sacrebleu's `sentence_bleu` does).
+  /// - Parameter effectiveOrder: leaves out each n of which there are no n-grams, so that short single sentences get a
+  ///   score (as sacrebleu's `sentence_bleu` does).
   public func score(_ smoothing: Smoothing = .exponential, effectiveOrder: Bool = false) -> Double {
     guard matches.contains(where: { $0 > 0 }) else { return 0 }
     let order = effectiveOrder ? totals.firstIndex(of: 0) ?? Self.longest : Self.longest

@@ -13,7 +13,8 @@ public enum BLEUTokenizer {
     }
     scalars = [" "] + scalars + [" "]
     scalars = scalars.flatMap { isSymbol($0) ? [" ", $0, " "] : [$0] }
-    // A period or comma stands alone unless a digit precedes it, and again unless one follows; a dash after a digit does.
+    // A period or comma stands alone unless a digit precedes it, and again unless one follows; a dash after a digit
+    // does.
     scalars = spacing(scalars, { !isDigit($0) && isPoint($1) }) { [$0, " ", $1, " "] }
     scalars = spacing(scalars, { isPoint($0) && !isDigit($1) }) { [" ", $0, " ", $1] }
     scalars = spacing(scalars, { isDigit($0) && $1 == "-" }) { [$0, " ", $1, " "] }

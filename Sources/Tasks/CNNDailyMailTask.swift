@@ -2,8 +2,8 @@ import Foundation
 
 /// News articles and their highlights (Hermann et al. 2015; See et al. 2017, "Get to the point").
 ///
-/// Data: the columns `article` and `highlights`, one highlight a line, and `id` if there is one, as JSONL or CSV. The best is
-/// chosen by ROUGE-Lsum, which the papers on this data call ROUGE-L.
+/// Data: the columns `article` and `highlights`, one highlight a line, and `id` if there is one, as JSONL or CSV. The
+/// best is chosen by ROUGE-Lsum, which the papers on this data call ROUGE-L.
 public struct CNNDailyMailTask: SummaryTask {
   public let name = "cnn_dailymail"
   public let metric = TaskMetric.rougeLsum

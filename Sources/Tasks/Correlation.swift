@@ -11,6 +11,7 @@ public enum Correlation {
     guard let firstX = x.first, let firstY = y.first, x.contains(where: { $0 != firstX }),
       y.contains(where: { $0 != firstY })
     else { return 0 }
+    let (x, y) = (scaled(x), scaled(y))
     let count = Double(x.count)
     let (meanX, meanY) = (x.reduce(0, +) / count, y.reduce(0, +) / count)
     var (covariance, spreadX, spreadY) = (0.0, 0.0, 0.0)
@@ -19,9 +20,15 @@ public enum Correlation {
       spreadX += (a - meanX) * (a - meanX)
       spreadY += (b - meanY) * (b - meanY)
     }
-    let spread = spreadX.squareRoot() * spreadY.squareRoot()
-    guard spread > 0 else { return 0 }
-    return min(max(covariance / spread, -1), 1)
+    let spread = (spreadX * spreadY).squareRoot()
+    return spread > 0 ? min(max(covariance / spread, -1), 1) : 0
+  }
+
+  /// Divided by a power of two, which changes no digit, so that squares neither overflow nor vanish.
+  private static func scaled(_ values: [Double]) -> [Double] {
+    let largest = values.reduce(0) { max($0, abs($1)) }
+    let factor = Double(sign: .plus, exponent: -min(max(Int(largest.exponent), -1000), 1000), significand: 1)
+    return values.map { $0 * factor }
   }
 
   /// Pearson's correlation of the ranks; equal numbers share the mean of their ranks.

@@ -64,7 +64,8 @@ public enum DataError: DescribedError, Equatable {
 
   /// The test files of GLUE are the usual cause of missing labels.
   private static func hint(_ column: String) -> String {
-    column == "label" ? "; a test file without labels, such as GLUE's, cannot be judged: evaluate on validation data" : ""
+    column == "label"
+      ? "; a test file without labels, such as GLUE's, cannot be judged: evaluate on validation data" : ""
   }
 }
 

@@ -24,7 +24,8 @@ public enum Answer: Sendable, Equatable {
   /// The number, nil if the answer is none.
   var value: Double? {
     switch self {
-    case .text(let text): Double(text.trimmingCharacters(in: .whitespacesAndNewlines)).flatMap { $0.isFinite ? $0 : nil }
+    case .text(let text):
+      Double(text.trimmingCharacters(in: .whitespacesAndNewlines)).flatMap { $0.isFinite ? $0 : nil }
     case .label: nil
     case .value(let value): value
     }

@@ -2,9 +2,9 @@ import Foundation
 
 /// Film reviews, positive or negative (Maas et al. 2011, "Learning word vectors for sentiment analysis").
 ///
-/// Data: `train.jsonl` and `test.jsonl`, or `.csv` and `.tsv`, with the columns `text` and `label` (1 positive, 0 negative),
-/// or the official `aclImdb` folders (`train/pos/*.txt`, `train/neg/*.txt`, the same under `test`). The answer is the
-/// label's word.
+/// Data: `train.jsonl` and `test.jsonl`, or `.csv` and `.tsv`, with the columns `text` and `label` (1 positive, 0
+/// negative), or the official `aclImdb` folders (`train/pos/*.txt`, `train/neg/*.txt`, the same under `test`). The
+/// answer is the label's word.
 public struct IMDbTask: TextTask {
   public let name = "imdb"
   public let labels = ["negative", "positive"]

@@ -8,7 +8,8 @@ struct LabelNames: Sendable, Equatable {
 
   /// The column that holds them.
   var column: DataColumn {
-    DataColumn("label", .word, expected: names.isEmpty || names.count > 3 ? "a label" : list(names.indices.map(String.init), "or"))
+    let numbers = names.indices.map(String.init)
+    return DataColumn("label", .word, expected: (1...3).contains(names.count) ? list(numbers, "or") : "a label")
   }
 
   /// The number of the label in a row.

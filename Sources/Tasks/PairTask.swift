@@ -2,9 +2,9 @@ import Foundation
 
 /// Classification of a sentence or a pair of sentences into labels of the user's own.
 ///
-/// Data: the columns `sentence1`, `label`, and `sentence2` for pairs. The labels are those of `options`, in the order of
-/// their numbers, which the data may write as well; without them those that occur in the training data, sorted by number if
-/// all are whole numbers, by their bytes otherwise.
+/// Data: the columns `sentence1`, `label`, and `sentence2` for pairs. The labels are those of `options`, in the order
+/// of their numbers, which the data may write as well; without them those that occur in the training data, sorted by
+/// number if all are whole numbers, by their bytes otherwise.
 public struct PairTask: SentenceTask {
   public let name = "pair"
   public let labels: [String]
@@ -68,12 +68,14 @@ public struct PairTask: SentenceTask {
       if found.count > mostLabels {
         throw DataError.notText(
           location,
-          reason: "more than \(mostLabels) different labels up to line \(row.line); for numbers there is the task regression")
+          reason: "more than \(mostLabels) different labels up to line \(row.line); "
+            + "for numbers there is the task regression")
       }
     }
     guard found.count > 1 else {
       throw DataError.notText(
-        location, reason: "all labels are \"\(found.first ?? "")\"; expected at least two, or their names: --label-names no,yes")
+        location,
+        reason: "all labels are \"\(found.first ?? "")\"; expected at least two, or their names: --label-names no,yes")
     }
     let byNumber = found.map { (name: $0, number: Int($0)) }
     return byNumber.allSatisfy({ $0.number != nil })

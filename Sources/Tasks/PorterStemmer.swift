@@ -1,7 +1,7 @@
 /// Takes the endings off English words: the Porter stemmer in the form that rouge-score uses.
 ///
-/// Sources: Porter 1980, "An algorithm for suffix stripping", Program 14(3); NLTK `nltk/stem/porter.py` in its default mode
-/// `NLTK_EXTENSIONS`, rule by rule in its order. Words are ASCII, in lower case.
+/// Sources: Porter 1980, "An algorithm for suffix stripping", Program 14(3); NLTK `nltk/stem/porter.py` in its default
+/// mode `NLTK_EXTENSIONS`, rule by rule in its order. Words are ASCII, in lower case.
 enum PorterStemmer {
   typealias Word = [UInt8]
 
@@ -29,7 +29,10 @@ enum PorterStemmer {
     let replacement: Word
     let condition: @Sendable (ArraySlice<UInt8>) -> Bool
 
-    init(_ ending: StaticString, _ replacement: StaticString, _ condition: @escaping @Sendable (ArraySlice<UInt8>) -> Bool) {
+    init(
+      _ ending: StaticString, _ replacement: StaticString,
+      _ condition: @escaping @Sendable (ArraySlice<UInt8>) -> Bool
+    ) {
       self.ending = Word("\(ending)".utf8)
       self.replacement = Word("\(replacement)".utf8)
       self.condition = condition

@@ -1,11 +1,11 @@
 import Foundation
 
-/// A number for a sentence or a pair of sentences, such as how similar two sentences are from 0 to 5 (STS-B: Cer et al. 2017,
-/// "SemEval-2017 task 1"; part of GLUE).
+/// A number for a sentence or a pair of sentences, such as how similar two sentences are from 0 to 5 (STS-B: Cer et al.
+/// 2017, "SemEval-2017 task 1"; part of GLUE).
 ///
-/// Data: the columns `sentence1`, a finite number `label` or `score`, and `sentence2` for pairs. A model that writes text
-/// writes the number rounded to a fifth, and T5 knows the task as `stsb` (Raffel et al. 2020, section 2.4); it is judged by the
-/// number of the data.
+/// Data: the columns `sentence1`, a finite number `label` or `score`, and `sentence2` for pairs. A model that writes
+/// text writes the number rounded to a fifth, and T5 knows the task as `stsb` (Raffel et al. 2020, section 2.4); it is
+/// judged by the number of the data.
 public struct RegressionTask: TextTask {
   public let name = "regression"
   public let labels: [String] = []

@@ -1,7 +1,7 @@
 /// How much of a reference summary a text has, and how much of the text is in the reference.
 ///
-/// Source: Lin 2004, "ROUGE: a package for automatic evaluation of summaries"; package rouge-score, `rouge_scorer.py` and
-/// `tokenize.py`, whose numbers these are.
+/// Source: Lin 2004, "ROUGE: a package for automatic evaluation of summaries"; package rouge-score, `rouge_scorer.py`
+/// and `tokenize.py`, whose numbers these are.
 public enum Rouge {
   /// Precision, recall and F = 2 P R ÷ (P + R); all 0 where there is nothing to compare.
   public struct Score: Sendable, Equatable {

@@ -31,9 +31,9 @@ struct RougeVocabulary {
     var word: [UInt8] = []
     var isEmpty = true
     for scalar in text.unicodeScalars {
-      if let letter = Self.letter(scalar) {
-        word.append(letter)
-      } else if !word.isEmpty {
+      let letter = Self.letter(scalar)
+      if let letter { word.append(letter) }
+      if letter == nil || scalar == Self.dottedI, !word.isEmpty {
         line.append(number(of: word))
         word.removeAll(keepingCapacity: true)
       }
@@ -49,13 +49,15 @@ struct RougeVocabulary {
     return lines
   }
 
-  /// The scalar in lower case if that is a–z or 0–9. Of the other alphabets only İ (i with a dot above) and the Kelvin sign
-  /// have such a lower case.
+  /// İ, whose lower case is an i and a dot above it, which ends the token.
+  private static let dottedI: Unicode.Scalar = "\u{130}"
+
+  /// The scalar in lower case if that is or begins with one of a–z and 0–9: beyond ASCII only İ and the Kelvin sign.
   private static func letter(_ scalar: Unicode.Scalar) -> UInt8? {
     switch scalar {
     case "a"..."z", "0"..."9": UInt8(scalar.value)
     case "A"..."Z": UInt8(scalar.value + 32)
-    case "\u{130}": UInt8(ascii: "i")
+    case dottedI: UInt8(ascii: "i")
     case "\u{212A}": UInt8(ascii: "k")
     default: nil
     }

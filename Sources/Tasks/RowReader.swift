@@ -18,8 +18,8 @@ enum DataFormat: String, CaseIterable {
 enum RowReader {
   /// Hands every row to `body`, with the wanted columns that it has.
   ///
-  /// - Throws: `DataError`, naming file and line, for whatever the format does not allow and for a required column that is
-  ///   missing or holds something else; and whatever `body` throws.
+  /// - Throws: `DataError`, naming file and line, for whatever the format does not allow and for a required column that
+  ///   is missing or holds something else; and whatever `body` throws.
   static func forEachRow(
     of url: URL, columns: [DataColumn], _ body: (_ row: DataRow) throws -> Void
   ) throws {
@@ -63,7 +63,8 @@ enum RowReader {
       let places = names.indices.filter { names[$0] == column.name }
       if places.count > 1 {
         throw DataError.malformedRow(
-          url, line: 1, reason: "the first line names column \"\(column.name)\" \(places.count) times; keep one of them")
+          url, line: 1,
+          reason: "the first line names column \"\(column.name)\" \(places.count) times; keep one of them")
       }
       if places.isEmpty, column.isRequired {
         throw DataError.missingHeader(url, column: column.name, found: names)

@@ -1,10 +1,10 @@
 /// Cuts a text into sentences.
 ///
-/// A text with line breaks has its sentences on lines, as the reference summaries of CNN/DailyMail. Otherwise a sentence ends
-/// with a run of `.`, `!` and `?`, with the closing quotes and brackets behind it, if white space follows and then no small
-/// letter, unless a single full stop ends a single capital letter (`J. Smith`, `U.S. Steel`) or one of a few titles and
-/// abbreviations. Rules that fit in a page instead of NLTK's `punkt`, whose trained tables are no part of this program: scores
-/// that count sentences (ROUGE-Lsum, Lead-3) can differ a little from those made with it.
+/// A text with line breaks has its sentences on lines, as the reference summaries of CNN/DailyMail. Otherwise a
+/// sentence ends with a run of `.`, `!` and `?`, with the closing quotes and brackets behind it, if white space follows
+/// and then no small letter, unless a single full stop ends a single capital letter (`J. Smith`, `U.S. Steel`) or one
+/// of a few titles and abbreviations. Rules that fit in a page instead of NLTK's `punkt`, whose trained tables are no
+/// part of this program: scores that count sentences (ROUGE-Lsum, Lead-3) can differ a little from those made with it.
 public enum SentenceSplitter {
   /// The sentences without white space around them; none is empty.
   public static func sentences(of text: String) -> [String] {
@@ -19,8 +19,8 @@ public enum SentenceSplitter {
 
   /// Words before whose full stop a sentence goes on.
   private static let abbreviations: Set<String> = [
-    "Mr", "Mrs", "Ms", "Dr", "Prof", "Sr", "Jr", "St", "Gen", "Col", "Lt", "Sgt", "Capt", "Sen", "Rep", "Gov", "Rev", "Hon",
-    "vs", "etc", "al", "Fig", "No", "Inc", "Co", "Corp", "Ltd", "Jan", "Feb", "Aug", "Sept", "Oct", "Nov", "Dec",
+    "Mr", "Mrs", "Ms", "Dr", "Prof", "Sr", "Jr", "St", "Gen", "Col", "Lt", "Sgt", "Capt", "Sen", "Rep", "Gov", "Rev",
+    "Hon", "vs", "etc", "al", "Fig", "No", "Inc", "Co", "Corp", "Ltd", "Jan", "Feb", "Aug", "Sept", "Oct", "Nov", "Dec",
   ]
 
   private static func split(_ line: String) -> [String] {

@@ -18,12 +18,12 @@ struct SentenceWording: Sendable {
   ) -> Example {
     let texts = sentences.map(options.apply)
     switch options.form {
-    case .textToText:
+    case .textToText where !options.keepsTextsApart:
       let parts = zip(sentenceNames, texts).flatMap { ["\($0):", $1] }
       return Example(
         index: index, id: id, source: ([taskName] + parts).joined(separator: " "), target: answer, label: label,
         value: value)
-    case .classification:
+    case .classification, .textToText:
       return Example(
         index: index, id: id, source: texts[0], second: texts.count > 1 ? texts[1] : nil, target: answer,
         label: label, value: value)

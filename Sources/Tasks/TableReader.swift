@@ -2,8 +2,8 @@ import Foundation
 
 /// Reads the rows of a table, the first one included.
 ///
-/// A strict reader of its own: the package SwiftCSV (0.10) names no line in its errors, fills ragged rows up with empty texts
-/// and knows quotes in TSV, which GLUE's files do not have.
+/// A strict reader of its own: the package SwiftCSV (0.10) names no line in its errors, fills ragged rows up with empty
+/// texts and knows quotes in TSV, which GLUE's files do not have.
 protocol TableReader {
   /// What may be behind a row with the wrong number of columns, as the end of a sentence.
   static var raggedHint: String { get }
@@ -166,6 +166,7 @@ struct CommaReader: TableReader {
       }
     }
     throw DataError.malformedRow(
-      bytes.url, line: line, reason: "expected a closing quote, found the end of the file; the text begins in this line")
+      bytes.url, line: line,
+      reason: "expected a closing quote, found the end of the file; the text begins in this line")
   }
 }

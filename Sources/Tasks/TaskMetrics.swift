@@ -1,7 +1,7 @@
 import Foundation
 
-/// What is reported about the answers to a task: pure functions of all outcomes in data order, so that ranks, threads and
-/// leaves make no difference.
+/// What is reported about the answers to a task: pure functions of all outcomes in data order, so that ranks, threads
+/// and leaves make no difference.
 ///
 /// Names are those of Hugging Face `evaluate` and of its example scripts. ROUGE is between 0 and 1 as in the package
 /// rouge-score, BLEU between 0 and 100 as in sacrebleu.

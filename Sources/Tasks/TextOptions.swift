@@ -7,10 +7,15 @@ public struct TextOptions: Sendable, Equatable {
   public var form: ExampleForm
   /// Names of the labels by number, for a task that leaves them open; empty: as found in the data.
   public var labelNames: [String]
+  /// Whether a model that writes text gets the two texts of a pair as they are and one after the other, instead of in one
+  /// wording: for methods that put words of their own between them.
+  public var keepsTextsApart: Bool
 
   public init(
-    lowercase: Bool = false, stripHTML: Bool = false, form: ExampleForm = .textToText, labelNames: [String] = []
+    lowercase: Bool = false, stripHTML: Bool = false, form: ExampleForm = .textToText, labelNames: [String] = [],
+    keepsTextsApart: Bool = false
   ) {
+    self.keepsTextsApart = keepsTextsApart
     self.lowercase = lowercase
     self.stripHTML = stripHTML
     self.form = form

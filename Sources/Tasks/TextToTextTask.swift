@@ -1,7 +1,7 @@
 import Foundation
 
-/// Free text to free text: the columns `source` and `target`, and `id` if there is one. Texts are taken as they are: for a
-/// model that goes on from the source, the target begins with the space that should be between them.
+/// Free text to free text: the columns `source` and `target`, and `id` if there is one. Texts are taken as they are:
+/// for a model that goes on from the source, the target begins with the space that should be between them.
 public struct TextToTextTask: TextTask {
   public let name = "text"
   public let labels: [String] = []

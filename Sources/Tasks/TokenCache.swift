@@ -30,6 +30,7 @@ public struct TokenCache: Sendable {
     key.add(task.options.lowercase ? 1 : 0)
     key.add(task.options.stripHTML ? 1 : 0)
     key.add(task.options.form.rawValue)
+    key.add(task.options.keepsTextsApart ? 1 : 0)
     key.add(encoding.form.rawValue)
     key.add(encoding.trainsOnSource ? 1 : 0)
     key.add(encoding.source)

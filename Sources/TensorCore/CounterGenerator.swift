@@ -13,6 +13,10 @@ public struct CounterGenerator: Sendable {
     case split = 4
     case sampling = 5
     case bench = 6
+    /// What an objective for pre-training hides.
+    case objective = 7
+    /// Weights of a model that has learned nothing yet.
+    case freshModel = 8
   }
 
   /// The Philox key, a mix of seed, purpose, step and site.

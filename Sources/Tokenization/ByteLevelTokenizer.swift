@@ -122,10 +122,10 @@ public struct ByteLevelTokenizer: Tokenizer {
     case (.gpt2, nil): AssembledTokens(ids: first)
     case (.gpt2, let second?): AssembledTokens(ids: first + second, secondStart: first.count)
     case (.roberta, nil): AssembledTokens(ids: [classificationID] + first + [separatorID])
-    // Token types are 0 throughout.
     case (.roberta, let second?):
       AssembledTokens(
-        ids: [classificationID] + first + [separatorID, separatorID] + second + [separatorID])
+        ids: [classificationID] + first + [separatorID, separatorID] + second + [separatorID],
+        secondStart: first.count + 3)
     }
   }
 

@@ -21,6 +21,8 @@ public enum TokenizationError: DescribedError, Equatable {
   case vocabularyMismatch(tokenizer: URL, ids: Int, embeddingRows: Int)
   /// The SentencePiece library refused a request.
   case library(doing: String, reason: String)
+  /// No vocabulary of this size can be made of the text.
+  case untrainable(pieces: Int, reason: String)
 
   public var description: String {
     switch self {
@@ -47,6 +49,8 @@ public enum TokenizationError: DescribedError, Equatable {
         + "this \(url.lastPathComponent) belongs to another vocabulary; use the one that came with the model"
     case .library(let doing, let reason):
       "\(doing): the SentencePiece library failed: \(reason)"
+    case .untrainable(let pieces, let reason):
+      "training a vocabulary of \(pieces) pieces: \(reason)"
     }
   }
 }

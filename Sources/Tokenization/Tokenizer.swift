@@ -24,7 +24,8 @@ public protocol Tokenizer: Sendable {
 /// Ids with their special tokens.
 public struct AssembledTokens: Sendable, Equatable {
   public let ids: [Int32]
-  /// Where the second sequence of a pair begins: from there on the token type is 1. The end of a single sequence.
+  /// Where the second sequence of a pair begins: from there on the token type is 1 where a model has such types (RoBERTa has
+  /// not). The end of a single sequence.
   public let secondStart: Int
 
   public init(ids: [Int32], secondStart: Int? = nil) {

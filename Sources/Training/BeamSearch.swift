@@ -59,7 +59,7 @@ public struct BeamSearch {
     let generated = running[0].tokens.count - prompt.count + 1
     let candidates = candidates(rows)
     let isLast = generated == options.maxNewTokens
-    let ends = candidates.map { isLast || options.eosIDs.contains($0.tokens.last ?? 0) }
+    let ends = candidates.map { isLast || options.ends($0.tokens, promptCount: prompt.count) }
     let beamCount = options.beamCount
 
     let wasFull = isFull && options.earlyStopping == .whenFull

@@ -273,16 +273,15 @@ private struct LeafJob: Sendable {
     by model: any GenerativeModel, _ batch: LeafBatch, _ members: [EncodedExample], _ pass: ForwardPass
   ) -> Findings {
     let state = model.startDecoding(
-      sources: batch.sources, examples: batch.examples, maxNewTokens: generation.maxNewTokens,
-      beamCount: generation.beamCount, pass)
+      batch.read, maxNewTokens: generation.maxNewTokens, beamCount: generation.rowsPerSource, pass)
     var found = Findings()
     found.lossSum = state.lossSum(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
     guard answers else { return found }
-    let written = SequenceGenerator(generation).generate(state, count: members.count, pass)
+    let written = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
     for (member, sequences) in zip(members, written) {
       let text = tokenizer.decode(sequences.first?.answer ?? [], skippingSpecialTokens: true)
-      found.answers.append((member.index, .text(text)))
+      found.answers.append((member.index, .text(generation.stops?.cut(text) ?? text)))
     }
     return found
   }

@@ -30,13 +30,26 @@ public struct GenerationOptions: Sendable, Equatable {
   /// A finished hypothesis of g tokens with log-probability p scores p / g^lengthPenalty: above 0 long ones gain.
   public var lengthPenalty = 1.0
   public var earlyStopping = EarlyStopping.whenHopeless
-  /// Sequences returned for each source, at most the number of beams.
+  /// Sequences returned for each source: independent samples, otherwise at most the number of beams.
   public var returnCount = 1
+  /// Draw tokens instead of taking the best; nil for no. Not together with beams.
+  public var sampling: SamplingOptions?
+  /// Texts that end an answer too.
+  public var stops: StopStrings?
 
   public init(eosIDs: [Int32]) { self.eosIDs = eosIDs }
 }
 
 extension GenerationOptions {
+  /// Most rows of one source in a decoding step.
+  public var rowsPerSource: Int { sampling == nil ? beamCount : returnCount }
+
+  /// Whether a sequence, whose last token is new, ends with it.
+  func ends(_ sequence: [Int32], promptCount: Int) -> Bool {
+    if let last = sequence.last, eosIDs.contains(last) { return true }
+    return stops?.end(Array(sequence.dropFirst(promptCount))) ?? false
+  }
+
   /// HF's logits processors in HF's order, in place on one row `[V]` of logits or log-probabilities.
   ///
   /// - Parameter sequence: the row's tokens so far, the prompt first.

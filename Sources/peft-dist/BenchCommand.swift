@@ -52,7 +52,7 @@ struct BenchTrainCommand: ParsableCommand {
 
   @MainActor
   private func measure(_ place: BenchPlace) throws {
-    let options = try method.options(textIDs: { _ in [] }, labelIDs: [])
+    let options = try method.options(textIDs: { _ in [] }, wordIDs: { _ in [] }, labelIDs: [])
     let tuned = try MethodRequest(method.method).make(options, place.model, seed: 42)
     let engine = GradientEngine(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: place.world,
@@ -84,7 +84,9 @@ struct BenchTrainCommand: ParsableCommand {
       try place.world.barrier()
       guard step >= warmup else { continue }
       seconds.append(watch.seconds)
-      tokens += members.reduce(0) { $0 + $1.source.count }
+      // A decoder reads its targets too.
+      let readsTargets = place.model.description.kind == .decoder
+      tokens += members.reduce(0) { $0 + $1.source.count + (readsTargets ? $1.target.count : 0) }
       work += UsefulWork(training: members, place.model.description, tuned).floatingPointOperations
     }
     let buffers = try place.world.gatherAtAll("\(engine.bufferByteCount >> 20)").compactMap { Int($0) }

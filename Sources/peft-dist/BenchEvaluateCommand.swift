@@ -37,7 +37,7 @@ struct BenchEvaluateCommand: ParsableCommand {
   @MainActor
   private func measure(_ place: BenchPlace) throws {
     let dataset = try place.dataset(examples, maxSourceLength: maxSourceLength)
-    let task = IMDbTask(options: TextOptions(lowercase: true, stripHTML: true))
+    let task = try place.task()
     let set = EvaluationSet(dataset: dataset, examples: Array(0..<examples), metrics: task.metrics)
     let lengths = dataset.lengths(of: set.examples).map(\.source)
     var options = GenerationOptions(eosIDs: place.model.description.eosIDs)

@@ -14,18 +14,26 @@ import Training
 struct BenchFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Folder of a checkpoint; without it, --shape with random weights.", valueName: "dir"))
   var model: String?
-  @Option(help: ArgumentHelp("Shape of a T5 with random weights: small or base.", valueName: "name"))
-  var shape = "small"
-  @Option(help: ArgumentHelp("IMDb-style JSONL to take examples from; without it, random ids.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Shape with random weights: \(BenchShape.allCases.map(\.rawValue).joined(separator: ", ")); small and base are T5's.",
+      valueName: "name"))
+  var shape = BenchShape.small.rawValue
+  @Option(help: ArgumentHelp("File to take examples from; without it, random ids.", valueName: "file"))
   var dataFile: String?
-  @Option(help: ArgumentHelp("Folder with the spiece.model for --data-file (default: --model).", valueName: "dir"))
+  @Option(help: ArgumentHelp("Task that --data-file is of.", valueName: "name"))
+  var task = "imdb"
+  @Option(help: ArgumentHelp("Folder with the tokenizer for --data-file (default: --model).", valueName: "dir"))
   var tokenizer: String?
   @Option(
     help: ArgumentHelp("Folder for the random checkpoint (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
   var cacheDir: String?
 
   func validate() throws {
-    guard ["small", "base"].contains(shape) else { throw ValidationError("--shape \(shape): expected small or base") }
+    guard BenchShape(rawValue: shape) != nil else {
+      throw ValidationError(
+        "--shape \(shape): expected \(BenchShape.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
     guard dataFile == nil || tokenizer != nil || model != nil else {
       throw ValidationError("--data-file needs --tokenizer or --model")
     }
@@ -65,51 +73,29 @@ struct BenchPlace {
   /// The checkpoint, or one of the wanted shape with random weights, made once and kept in the cache.
   private static func modelFolder(_ flags: BenchFlags, _ world: World) throws -> ModelFolder {
     if let model = flags.model { return try ModelFolder(URL(fileURLWithPath: model)) }
-    let url = DataFlags.cacheFolder(flags.cacheDir).appendingPathComponent("bench/t5-\(flags.shape)")
+    let url = DataFlags.cacheFolder(flags.cacheDir).appendingPathComponent("bench/fresh-\(flags.shape)")
     if world.isFirst, !FileManager.default.fileExists(atPath: url.appendingPathComponent("model.safetensors").path) {
-      try writeRandomCheckpoint(shape: flags.shape, to: url)
+      try (BenchShape(rawValue: flags.shape) ?? .small).model.write(to: url, seed: 1)
     }
     try world.barrier()
     return try ModelFolder(url)
   }
 
-  private static func writeRandomCheckpoint(shape: String, to url: URL) throws {
-    let (width, wide, layers, heads) = shape == "base" ? (768, 3072, 12, 12) : (512, 2048, 6, 8)
-    let config: JSON = [
-      "architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "vocab_size": 32128,
-      "d_model": .integer(width), "d_kv": 64, "d_ff": .integer(wide), "num_layers": .integer(layers),
-      "num_heads": .integer(heads), "dropout_rate": 0.0, "feed_forward_proj": "relu", "decoder_start_token_id": 0,
-      "pad_token_id": 0, "eos_token_id": 1, "tie_word_embeddings": true,
-    ]
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-    try AtomicFile.write(config, to: url.appendingPathComponent("config.json"))
-    let shapes = T5.weightShapes(
-      try T5Configuration(JSONObject(file: url.appendingPathComponent("config.json")), generation: nil),
-      hasOwnHead: false)
-    let tensors = shapes.enumerated().map { index, entry -> (String, Tensor) in
-      guard entry.shape.count > 1 else {
-        let ones = Tensor(zeros: entry.shape)
-        ones.fill(1)
-        return (entry.name, ones)
-      }
-      let deviation = entry.name == "shared.weight" ? 1 : 1 / Double(entry.shape[1]).squareRoot()
-      return (
-        entry.name,
-        Initialization.uniform(
-          entry.shape, bound: deviation, CounterGenerator(seed: 1, purpose: .bench, site: UInt32(index)))
-      )
-    }
-    try SafetensorsWriter.write(tensors: tensors, to: url.appendingPathComponent("model.safetensors"))
-  }
-
-  /// The first examples of the data file; without one random ids, of a length between half of `maxSourceLength` and it.
+  /// The first examples of the data file; without one random ids, of a length between half of `maxSourceLength` and it, of a
+  /// decoder of that length, all of them targets but the first.
   func examples(_ count: Int, maxSourceLength: Int) throws -> [EncodedExample] {
     guard flags.dataFile != nil else {
       let generator = CounterGenerator(seed: 7, purpose: .bench)
       return (0..<count).map { index in
+        if model.description.kind == .decoder {
+          let ids = randomIDs(maxSourceLength, stream: index)
+          return EncodedExample(
+            index: index, source: [ids[0]], target: Array(ids.dropFirst()), uncutSourceLength: maxSourceLength)
+        }
         let length = maxSourceLength / 2 + generator.integer(at: UInt64(index), below: maxSourceLength / 2 + 1)
         return EncodedExample(
-          index: index, source: randomIDs(length, stream: index), target: [2, 1], uncutSourceLength: length)
+          index: index, source: randomIDs(length, stream: index),
+          target: model.description.kind == .classifier ? [Int32(index % 2)] : [2, 1], uncutSourceLength: length)
       }
     }
     let dataset = try dataset(count, maxSourceLength: maxSourceLength)
@@ -128,16 +114,28 @@ struct BenchPlace {
   /// At least `count` examples of the data file, encoded when they are first asked for.
   func dataset(_ count: Int, maxSourceLength: Int) throws -> EncodedDataset {
     let file = URL(fileURLWithPath: flags.dataFile ?? "")
-    let texts = try IMDbTask(options: TextOptions(lowercase: true, stripHTML: true)).examples(at: file)
+    let texts = try task().examples(at: file)
     guard texts.count >= count else {
       throw TrainingError.tooFewExamples(examples: texts.count, ranks: count, source: file.path)
     }
     return EncodedDataset(
-      onDemand: texts, tokenizer: try tokenizer(), encoding: ExampleEncoding(source: maxSourceLength, target: 8))
+      onDemand: texts, tokenizer: try tokenizer(),
+      encoding: ExampleEncoding(
+        form: ExampleForm(model.description.kind), source: maxSourceLength, target: 8,
+        trainsOnSource: model.description.kind == .decoder))
   }
 
-  func tokenizer() throws -> T5Tokenizer {
-    try T5Tokenizer(folder: URL(fileURLWithPath: flags.tokenizer ?? flags.model ?? "."))
+  /// The task of the data file, as the model does it.
+  func task() throws -> any TextTask {
+    try TaskCatalogue.task(
+      named: flags.task,
+      options: TextOptions(
+        lowercase: flags.task == "imdb", stripHTML: flags.task == "imdb", form: ExampleForm(model.description.kind)))
+  }
+
+  func tokenizer() throws -> any Tokenizer {
+    try TokenizerCatalogue.load(
+      folder: URL(fileURLWithPath: flags.tokenizer ?? flags.model ?? "."), modelType: model.description.modelType)
   }
 
   // MARK: Report
@@ -152,7 +150,7 @@ struct BenchPlace {
     guard world.isFirst else { return }
     let own: [String: JSON] = [
       "ranks": .integer(world.size), "threads_per_rank": .integer(workers.threadCount),
-      "precision": .string(leaf.precision), "model": .string(flags.model ?? "t5-\(flags.shape) shape"),
+      "precision": .string(leaf.precision), "model": .string(flags.model ?? "\(flags.shape) shape"),
       "useful_gflops": Self.rounded(work / seconds / 1e9, 10), "matrix_ceiling_gflops": Self.rounded(ceiling, 10),
       "share_of_ceiling": Self.rounded(work / seconds / 1e9 / ceiling, 1e4),
       "matrix_backend": .string(MatrixBackend.identity),

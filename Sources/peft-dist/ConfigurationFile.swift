@@ -71,10 +71,13 @@ enum ConfigurationFile {
       }
       if value.null != nil { return [] }
       let flag = "--" + key.replacing("_", with: "-")
+      if kind == .list, let texts = value.sequence?.map(\.string) {
+        return texts.compactMap(\.self).map { "\(flag)=\($0)" }
+      }
       switch (kind, value.bool, Self.scalar(value)) {
       case (.flag, true?, _): return [flag]
       case (.flag, false?, _): return []
-      case (.value, _, let text?): return ["\(flag)=\(text)"]
+      case (.value, _, let text?), (.list, _, let text?): return ["\(flag)=\(text)"]
       default:
         throw Failure.malformed(
           path: path,
@@ -105,6 +108,8 @@ private struct KnownFlags {
     /// Present or not: `--lowercase`.
     case flag
     case value
+    /// May be given several times: `--stop`.
+    case list
   }
 
   /// By name, such as `learning-rate`.
@@ -120,7 +125,8 @@ private struct KnownFlags {
       if let group = value as? any FlagGroup {
         add(group.members)
       } else if let label, label.hasPrefix("_") {
-        kinds[Self.flagName(label.dropFirst())] = value is Flag<Bool> ? .flag : .value
+        kinds[Self.flagName(label.dropFirst())] =
+          value is Flag<Bool> ? .flag : value is Option<[String]> ? .list : .value
       }
     }
   }

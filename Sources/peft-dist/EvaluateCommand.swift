@@ -36,6 +36,8 @@ struct EvaluateCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write inputs and logits of the examples to a safetensors file.", valueName: "file"))
   var dump: String?
   @OptionGroup(title: "Search") var search: SearchFlags
+  @Option(help: ArgumentHelp("Sampling: another seed draws other answers (default: 42).", valueName: "n"))
+  var seed: UInt64?
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
   @OptionGroup(title: "Watching") var watch: WatchFlags
 
@@ -46,6 +48,7 @@ struct EvaluateCommand: ParsableCommand {
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
     guard (evalLimit ?? 1) >= 1 else { throw ValidationError("--eval-limit starts at 1") }
+    try search.requireSampling([("--seed", seed.map { "\($0)" })])
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
 
@@ -55,7 +58,7 @@ struct EvaluateCommand: ParsableCommand {
 
   @MainActor
   private func evaluate(_ world: World) throws {
-    if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try requireWritable(path) } }
+    if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try OutputFile.requireWritable(path) } }
     var location = URL(fileURLWithPath: evalFile ?? ".")
     let choice = try TaskChoice(data, model: model.model, adapter: adapter.first, seed: 42) { task in
       if evalFile == nil {
@@ -75,7 +78,8 @@ struct EvaluateCommand: ParsableCommand {
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
     let set = try place.evaluationSet(dataset, examples: examples, task: task, location: location)
     let generation = search.options(
-      eosIDs: place.model.description.eosIDs, maxNewTokens: encoding.target)
+      eosIDs: place.model.description.eosIDs, maxNewTokens: encoding.target, tokenizer: place.tokenizer,
+      seed: seed ?? SearchFlags.defaultSeed)
     var reports: [EvaluationReport] = []
     var evaluator: LeafEvaluator?
     for method in methods {
@@ -129,19 +133,6 @@ struct EvaluateCommand: ParsableCommand {
     ]
     for (name, value) in report.metrics { members["eval_\(name)"] = .double(value) }
     return members
-  }
-
-  /// Finds out before the work whether its result can be written.
-  private func requireWritable(_ path: String) throws {
-    let url = URL(fileURLWithPath: path)
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
-      throw CheckpointError.wrongKind(path: path, expected: "the name of a file to write", found: "a folder")
-    }
-    let folder = url.deletingLastPathComponent().path
-    guard access(folder + "/.", W_OK) == 0 else {
-      throw CheckpointError.system(action: "write into", path: folder, code: errno)
-    }
   }
 
   private func write(_ outcomes: [ExampleOutcome], task: any TextTask, location: URL, to path: String) throws {

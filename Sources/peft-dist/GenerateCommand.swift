@@ -1,6 +1,5 @@
 import ArgumentParser
 import Autograd
-import Tokenization
 import Checkpoints
 import Collectives
 import Diagnostics
@@ -8,6 +7,7 @@ import Foundation
 import NN
 import Tasks
 import TensorCore
+import Tokenization
 import Training
 
 struct GenerateCommand: ParsableCommand {
@@ -16,9 +16,11 @@ struct GenerateCommand: ParsableCommand {
     abstract: "Generate text: one answer for each line of standard input or of --input.",
     discussion: """
       Answers are printed in the order of the lines, --num-return-sequences of them for each, best first. The options of the
-      search have the names and meanings of Hugging Face's `generate`.
+      search have the names and meanings of Hugging Face's `generate`. What sampling draws depends on --seed and the number of
+      the line alone.
 
         peft-dist generate --model t5-small --adapter runs/lora/adapter --num-beams 4 --max-new-tokens 60 < texts
+        peft-dist generate --model t5-small --do-sample --top-p 0.9 --num-return-sequences 3 --seed 7 < texts
       """)
 
   @OptionGroup(title: "Model") var model: ModelFlags
@@ -28,14 +30,21 @@ struct GenerateCommand: ParsableCommand {
   var input: String?
   @Option(
     help: ArgumentHelp(
+      "Write one JSON line per source, with line, source, predictions and scores, instead of printing the answers.",
+      valueName: "file"))
+  var output: String?
+  @Option(
+    help: ArgumentHelp(
       "Cut sources to this many tokens, of a decoder such as GPT-2 the last ones (default: 512, or what the model has room for).",
       valueName: "tokens"))
   var maxSourceLength: Int?
   @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
   var maxNewTokens = 64
-  @Option(help: ArgumentHelp("Answers for each line, at most --num-beams.", valueName: "n"))
+  @Option(help: ArgumentHelp("Answers for each line: samples, otherwise at most --num-beams.", valueName: "n"))
   var numReturnSequences = 1
   @OptionGroup(title: "Search") var search: SearchFlags
+  @Option(help: ArgumentHelp("Sampling: another seed draws other answers (default: 42).", valueName: "n"))
+  var seed: UInt64?
   @Option(help: ArgumentHelp("Leaf workers (default: the cores of this process).", valueName: "n"))
   var threadsPerRank: Int?
   @Option(
@@ -52,11 +61,14 @@ struct GenerateCommand: ParsableCommand {
     for (flag, value, bound) in least where value < bound {
       throw ValidationError("\(flag) \(value): expected at least \(bound)")
     }
-    guard numReturnSequences <= search.numBeams else {
+    guard numReturnSequences <= (search.doSample ? 256 : search.numBeams) else {
       throw ValidationError(
-        "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(search.numBeams)"
+        search.doSample
+          ? "--num-return-sequences \(numReturnSequences): expected at most 256"
+          : "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(search.numBeams)"
       )
     }
+    try search.requireSampling([("--seed", seed.map { "\($0)" })])
     guard Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
     }
@@ -74,27 +86,33 @@ struct GenerateCommand: ParsableCommand {
   /// Lines in leaves, each decoded by one worker; answers are printed in order as soon as all before them are there.
   @MainActor
   private func generate() throws -> LeafDispatch.Ending {
+    if let output { try OutputFile.requireWritable(output) }
     let place = try Workplace(
-      ModelFolder(URL(fileURLWithPath: model.model)), threads: threadsPerRank, precision: Precision(rawValue: precision) ?? .fp32,
+      ModelFolder(URL(fileURLWithPath: model.model)), threads: threadsPerRank,
+      precision: Precision(rawValue: precision) ?? .fp32,
       cache: DataFlags.cacheFolder(nil), world: nil)
     let method = try place.method(adapter: adapter)
     let evaluator = LeafEvaluator(model: place.model, method: method, weights: place.weights)
     let writer = try place.writer()
     let sites = evaluator.sites(pool: BufferPool())
-    var options = search.options(eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens)
+    var options = search.options(
+      eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens, tokenizer: place.tokenizer,
+      seed: seed ?? SearchFlags.defaultSeed)
     options.returnCount = numReturnSequences
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
     let limit = try place.sourceLimit(
       maxSourceLength, method, targetLength: writer.description.kind == .decoder ? maxNewTokens : 0)
-    let sources = try lines().map { source(of: $0, limit: limit, tokenizer, writer.description.kind) }
-    let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.beamCount)
+    let lines = try lines()
+    let sources = lines.map { source(of: $0, limit: limit, tokenizer, writer.description.kind) }
+    let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.rowsPerSource)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()
     let answers = AnswerTable(count: sources.count)
+    let writesFile = output != nil
     let ending = try LeafDispatch(world: nil, workers: place.workers).run(
       order: Array(leaves.indices), shouldStop: { StopRequest.isPending },
-      onPoll: { for answer in answers.takeReady() { print(answer) } }
+      onPoll: { if output == nil { for answer in answers.takeReady() { print(answer) } } }
     ) { worker, leaf in
       MatrixBackend.prepareThread()
       let range = leaves[leaf]
@@ -102,11 +120,31 @@ struct GenerateCommand: ParsableCommand {
       let generated = generator.generate(
         sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: writer, pass)
       for (index, sequences) in zip(range, generated) {
-        answers.set(index, sequences.map { tokenizer.decode($0.answer, skippingSpecialTokens: true) })
+        let texts = sequences.map { sequence in
+          let text = tokenizer.decode(sequence.answer, skippingSpecialTokens: true)
+          return generator.options.stops?.cut(text) ?? text
+        }
+        answers.set(
+          index,
+          writesFile
+            ? [Self.record(line: index + 1, lines[index], texts, sequences.compactMap(\.score))] : texts)
       }
     }
-    for answer in answers.takeReady() { print(answer) }
+    let rest = answers.takeReady()
+    if let output, ending == .complete {
+      try AtomicFile.write(Array(rest.joined().utf8), to: URL(fileURLWithPath: output))
+    } else if output == nil {
+      for answer in rest { print(answer) }
+    }
     return ending
+  }
+
+  /// One line of `--output`; the scores are those of beam search, and null otherwise.
+  private static func record(line: Int, _ source: String, _ predictions: [String], _ scores: [Float]) -> String {
+    JSON.object([
+      "line": .integer(line), "source": .string(source), "predictions": .array(predictions.map { .string($0) }),
+      "scores": scores.isEmpty ? .null : .array(scores.map { .double(Double($0)) }),
+    ]).encoded(.compact) + "\n"
   }
 
   /// An encoder reads a text from its beginning on; a decoder goes on from its end.

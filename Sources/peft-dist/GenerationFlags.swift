@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tokenization
 import Training
 
 /// How answers are searched for, under the names of HF `GenerationConfig`.
@@ -23,6 +24,25 @@ struct SearchFlags: ParsableArguments {
   var noRepeatNgramSize = 0
   @Option(help: ArgumentHelp("Divide the scores of tokens already there by this.", valueName: "x"))
   var repetitionPenalty = 1.0
+  @Option(
+    help: ArgumentHelp("End an answer at this text and cut it there; may be given several times.", valueName: "text"))
+  var stop: [String] = []
+  @Flag(help: "Draw each token by its probability instead of taking the best.")
+  var doSample = false
+  @Option(
+    help: ArgumentHelp("Sampling: divide scores by this; below 1 likely tokens gain (default: 1).", valueName: "x"))
+  var temperature: Double?
+  @Option(help: ArgumentHelp("Sampling: from the n best tokens only; 0 for all (default: 50).", valueName: "n"))
+  var topK: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Sampling: from the fewest tokens that have more than this probability together (default: 1, all).",
+      valueName: "p"))
+  var topP: Double?
+  @Option(
+    help: ArgumentHelp(
+      "Sampling: from tokens at least this times as likely as the best one (default: 0, all).", valueName: "p"))
+  var minP: Double?
 
   func validate() throws {
     guard (1...256).contains(numBeams) else {
@@ -47,6 +67,35 @@ struct SearchFlags: ParsableArguments {
     if let earlyStopping, GenerationOptions.EarlyStopping(rawValue: earlyStopping) == nil {
       throw ValidationError("--early-stopping \(earlyStopping): expected true, false or never")
     }
+    guard !stop.contains("") else { throw ValidationError("--stop: the text is empty, it would end every answer") }
+    try validateSampling()
+  }
+
+  private func validateSampling() throws {
+    try requireSampling([
+      ("--temperature", temperature.map { "\($0)" }), ("--top-k", topK.map { "\($0)" }),
+      ("--top-p", topP.map { "\($0)" }), ("--min-p", minP.map { "\($0)" }),
+    ])
+    guard !doSample || numBeams == 1 else {
+      throw ValidationError("--do-sample does not go with --num-beams \(numBeams): leave one of them out")
+    }
+    guard temperature.map({ $0 > 0 && $0.isFinite }) ?? true else {
+      throw ValidationError("--temperature \(temperature ?? 0): expected a number above 0")
+    }
+    guard topK ?? 0 >= 0 else { throw ValidationError("--top-k \(topK ?? 0): expected 0 or more") }
+    guard topP.map({ $0 > 0 && $0 <= 1 }) ?? true else {
+      throw ValidationError("--top-p \(topP ?? 0): expected a number above 0 and at most 1")
+    }
+    guard minP.map({ (0...1).contains($0) }) ?? true else {
+      throw ValidationError("--min-p \(minP ?? 0): expected a number from 0 to 1")
+    }
+  }
+
+  /// Refuses flags that only sampling looks at.
+  func requireSampling(_ flags: [(flag: String, value: String?)]) throws {
+    for case (let flag, let value?) in flags where !doSample {
+      throw ValidationError("\(flag) \(value) is for sampling: give --do-sample, too")
+    }
   }
 
   /// A fewest number of tokens above the most is a mistake.
@@ -59,7 +108,10 @@ struct SearchFlags: ParsableArguments {
     }
   }
 
-  func options(eosIDs: [Int32], maxNewTokens: Int) -> GenerationOptions {
+  /// - Parameters:
+  ///   - tokenizer: reads answers for the stop strings.
+  ///   - seed: of the draws, where there are any.
+  func options(eosIDs: [Int32], maxNewTokens: Int, tokenizer: any Tokenizer, seed: UInt64) -> GenerationOptions {
     var options = GenerationOptions(eosIDs: eosIDs)
     options.maxNewTokens = maxNewTokens
     options.minNewTokens = minNewTokens
@@ -69,6 +121,17 @@ struct SearchFlags: ParsableArguments {
     options.beamCount = numBeams
     options.lengthPenalty = lengthPenalty ?? 1
     options.earlyStopping = earlyStopping.flatMap(GenerationOptions.EarlyStopping.init) ?? .whenHopeless
+    options.stops = StopStrings(stop, tokenizer)
+    guard doSample else { return options }
+    var sampling = SamplingOptions(seed: seed)
+    sampling.temperature = Float(temperature ?? 1)
+    sampling.topK = topK ?? sampling.topK
+    sampling.topP = topP ?? 1
+    sampling.minP = minP ?? 0
+    options.sampling = sampling
     return options
   }
+
+  /// The seed of the draws where none is given.
+  static let defaultSeed: UInt64 = 42
 }

@@ -121,8 +121,9 @@ struct MethodFlags: ParsableArguments {
 
   /// - Parameters:
   ///   - textIDs: ids of a text, special tokens included.
+  ///   - wordIDs: ids of words alone.
   ///   - labelIDs: ids of each label word.
-  func options(textIDs: (String) -> [Int32], labelIDs: [[Int32]]) throws -> MethodOptions {
+  func options(textIDs: (String) -> [Int32], wordIDs: (String) -> [Int32], labelIDs: [[Int32]]) throws -> MethodOptions {
     var options = MethodOptions()
     options.virtualTokenCount = virtualTokens
     switch promptInit {
@@ -160,8 +161,7 @@ struct MethodFlags: ParsableArguments {
     options.nonLinearity = nonLinearity
     options.prefixProjection = prefixProjection
     options.promptTemplate = try promptTemplate.map { template in
-      // The last id of a text is the end-of-sequence token.
-      try PromptTemplate(template) { textIDs($0).dropLast() }
+      try PromptTemplate(template, ids: wordIDs)
     }
     options.promptEncoder = PromptEncoderKind(rawValue: promptEncoder.uppercased()) ?? .lstm
     options.encoderHiddenSize = encoderHiddenSize

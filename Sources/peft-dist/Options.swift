@@ -49,9 +49,11 @@ struct DataFlags: ParsableArguments {
   }
 
   /// - Parameter labels: names that the model has, where none are given.
-  func textOptions(_ form: ExampleForm, labels: [String]? = nil) -> TextOptions {
+  func textOptions(_ form: ExampleForm, labels: [String]? = nil, keepsTextsApart: Bool = false) -> TextOptions {
     let names = labelNames.map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } }
-    return TextOptions(lowercase: lowercase, stripHTML: stripHtml, form: form, labelNames: names ?? labels ?? [])
+    return TextOptions(
+      lowercase: lowercase, stripHTML: stripHtml, form: form, labelNames: names ?? labels ?? [],
+      keepsTextsApart: keepsTextsApart)
   }
 
   var cacheFolder: URL { Self.cacheFolder(cacheDir) }

@@ -1,15 +1,21 @@
 import Foundation
 
-/// `--preset NAME`: the flags of a published recipe, in front of those typed.
+/// `--preset NAME`: the flags of a published recipe, or of a search written down in docs/results.md, in front of those typed.
 enum Preset {
-  /// Lester, Al-Rfou, Constant 2021, §3 and appendix A: 100 tokens from class labels, Adafactor at a constant rate of 0.3
-  /// without parameter scaling, weight decay 1e-5, batches of 32, 30,000 steps, no clipping.
   private static let flags: [String: [String]] = [
+    // Lester, Al-Rfou, Constant 2021, §3 and appendix A: 100 tokens from class labels, Adafactor at a constant rate of 0.3
+    // without parameter scaling, weight decay 1e-5, batches of 32, 30,000 steps, no clipping.
     "lester": [
       "--method=prompt-tuning", "--virtual-tokens=100", "--prompt-init=class-labels", "--optimizer=adafactor",
       "--learning-rate=0.3", "--schedule=constant", "--weight-decay=1e-5", "--global-batch-size=32", "--steps=30000",
       "--max-grad-norm=0",
-    ]
+    ],
+    // HF PEFT's example of P-tuning for sequence classification (`task_guides/ptuning-seq-classification`): RoBERTa-large on
+    // MRPC, 20 tokens from an MLP of width 128, AdamW at 1e-3, weight decay 0.01, batches of 32, 10 epochs.
+    "mrpc-p-tuning": [
+      "--task=mrpc", "--method=p-tuning", "--prompt-encoder=mlp", "--virtual-tokens=20", "--encoder-hidden-size=128",
+      "--learning-rate=1e-3", "--weight-decay=0.01", "--global-batch-size=32", "--epochs=10",
+    ],
   ]
 
   static var names: [String] { flags.keys.sorted() }

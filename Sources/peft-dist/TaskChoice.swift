@@ -13,12 +13,20 @@ struct TaskChoice {
   /// - Parameters:
   ///   - location: the data that is trained on, from which a task takes what it leaves open.
   ///   - adapter: an adapter that names the labels of its head.
+  ///   - template: of a prompt; nil for that of `adapter`, if it has one.
   ///   - seed: of a head that the checkpoint lacks.
-  init(_ flags: DataFlags, model: String, adapter: String?, seed: UInt64, location: (any TextTask) throws -> URL) throws {
+  init(
+    _ flags: DataFlags, model: String, adapter: String?, template: String? = nil, seed: UInt64,
+    location: (any TextTask) throws -> URL
+  ) throws {
     folder = try ModelFolder(URL(fileURLWithPath: model))
     let form = ExampleForm(try ModelCatalogue.kind(of: folder))
     let known = try adapter.flatMap { try LabelNamesFile.read(URL(fileURLWithPath: $0)) }
-    let named = try TaskCatalogue.task(named: flags.task, options: flags.textOptions(form, labels: known))
+    let template = try template ?? adapter.flatMap(Self.template)
+    let named = try TaskCatalogue.task(
+      named: flags.task,
+      options: flags.textOptions(
+        form, labels: known, keepsTextsApart: template?.contains("{sentence1}") == true))
     task = try named.resolved(with: location(named))
     guard form == .classification else {
       head = HeadRequest(seed: seed)
@@ -27,6 +35,13 @@ struct TaskChoice {
     let isRegression = task.metrics == .regression
     head = HeadRequest(
       labels: isRegression ? ["value"] : task.labels, problem: isRegression ? .regression : .singleLabel, seed: seed)
+  }
+
+  /// The template in an adapter's configuration.
+  private static func template(of adapter: String) throws -> String? {
+    let config = URL(fileURLWithPath: adapter).appendingPathComponent("adapter_config.json")
+    guard FileManager.default.fileExists(atPath: config.path) else { return nil }
+    return try JSONObject(file: config).optionalString("prompt_template")
   }
 }
 

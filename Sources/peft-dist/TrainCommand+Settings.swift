@@ -41,6 +41,13 @@ extension TrainCommand {
       ("min_length", .integer(search.minLength)), ("no_repeat_ngram_size", .integer(search.noRepeatNgramSize)),
       ("repetition_penalty", .double(search.repetitionPenalty)),
     ]
+    let sampling: [(String, JSON)] =
+      (search.stop.isEmpty ? [] : [("stop", .array(search.stop.map { .string($0) }))])
+      + (search.doSample
+        ? [
+          ("do_sample", true), ("temperature", .double(search.temperature ?? 1)), ("top_k", number(search.topK)),
+          ("top_p", .double(search.topP ?? 1)), ("min_p", .double(search.minP ?? 0)),
+        ] : [])
     let scaling = Self.settings(lossScaling ?? .unscaled)
     let harmless: [(String, JSON)] = [
       ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
@@ -50,7 +57,7 @@ extension TrainCommand {
       ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
       ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
     ]
-    return (altering + method.settings + answers + arithmetic + scaling).map { .init($0.0, $0.1) }
+    return (altering + method.settings + answers + sampling + arithmetic + scaling).map { .init($0.0, $0.1) }
       + harmless.map { .init($0.0, $0.1, altersResult: false) }
       + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]
   }
@@ -70,16 +77,19 @@ extension TrainCommand {
   /// The settings as a file that `--config` reads back: those that are set.
   func yaml(_ settings: [RunConfiguration.Setting]) throws -> String {
     let pairs = settings.filter { $0.value != .null && !Self.found.contains($0.key) }
-      .map { (Node($0.key), Node($0.value.scalarText)) }
+      .map { (Node($0.key), $0.value.node) }
     let node = Node.mapping(.init(pairs))
     return "# The resolved configuration of this run; train --config reads it.\n" + (try Yams.serialize(node: node))
   }
 }
 
 extension JSON {
-  /// A scalar as YAML reads it back.
-  fileprivate var scalarText: String {
-    if case .string(let text) = self { return text }
-    return encoded(.compact)
+  /// A scalar, or a list of scalars, as YAML reads it back.
+  fileprivate var node: Node {
+    switch self {
+    case .string(let text): Node(text)
+    case .array(let elements): Node(elements.map(\.node))
+    default: Node(encoded(.compact))
+    }
   }
 }

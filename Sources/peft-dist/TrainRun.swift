@@ -48,7 +48,8 @@ struct TrainRun {
     self.world = world
     PhaseBoard.enter("reading the data")
     let choice = try TaskChoice(
-      flags.data, model: flags.model.model, adapter: flags.initAdapter, seed: flags.seed,
+      flags.data, model: flags.model.model, adapter: flags.initAdapter,
+      template: flags.method.promptTemplate, seed: flags.seed,
       location: { try Self.trainLocation(flags, $0) })
     task = choice.task
     trainLocation = try Self.trainLocation(flags, task)
@@ -58,7 +59,7 @@ struct TrainRun {
         choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
         cache: flags.data.cacheFolder, world: world)
     let options = try flags.method.options(
-      textIDs: place.tokenizer.encode, labelIDs: place.labelIDs(task))
+      textIDs: place.tokenizer.encode, wordIDs: place.tokenizer.tokens, labelIDs: place.labelIDs(task))
     let request = try flags.methodRequest()
     if let path = flags.initAdapter {
       tuned = try request.adopt(
@@ -204,7 +205,8 @@ struct TrainRun {
       workers: place.workers,
       tokenizer: place.tokenizer, leafTokens: configuration.leafTokens,
       generation: flags.search.options(
-        eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength))
+        eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength,
+        tokenizer: place.tokenizer, seed: flags.seed))
   }
 
   func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {

@@ -101,9 +101,9 @@ import Testing
     },
     .init(
       name: "another architecture",
-      parts: ["config.json, key 'model_type': expected 't5' or 'mt5', found 'gpt2'"]
+      parts: ["config.json, key 'model_type': expected 't5', 'mt5', 'gpt2', 'bert' or 'roberta', found 'opt'"]
     ) {
-      try $0.replace("\"t5\"", by: "\"gpt2\"", in: "model/config.json")
+      try $0.replace("\"t5\"", by: "\"opt\"", in: "model/config.json")
     },
     .init(
       name: "malformed configuration", ranks: nil, parts: ["config.json, line 2, column 1: not valid JSON"]

@@ -184,9 +184,16 @@ import Testing
 
   // MARK: Usage
 
+  private static func initModel(_ family: String, heads: Int = 2) -> [String] {
+    [
+      "init-model", "--family", family, "--vocab-size", "9", "--hidden-size", "8", "--layers", "1", "--heads",
+      "\(heads)", "--output", "/nowhere/model",
+    ]
+  }
+
   private static let commands = [
     "train", "evaluate", "generate", "merge", "convert-prompt", "inspect", "conformance", "doctor", "bench", "diff",
-    "verify",
+    "verify", "init-model", "train-tokenizer",
   ]
 
   @Test func everyCommandHasHelp() throws {
@@ -219,6 +226,23 @@ import Testing
     (["generate", "--model", "m", "--num-beams", "2", "--early-stopping", "soon"], "expected true, false or never"),
     (["generate", "--model", "m", "--num-beams", "2", "--num-return-sequences", "3"], "--num-beams 2"),
     (["generate", "--model", "m", "--min-new-tokens", "65"], "--max-new-tokens allows 64"),
+    (["generate", "--model", "m", "--temperature", "0.7"], "--temperature 0.7 is for sampling: give --do-sample"),
+    (["generate", "--model", "m", "--top-k", "0"], "--top-k 0 is for sampling"),
+    (["generate", "--model", "m", "--seed", "1"], "--seed 1 is for sampling"),
+    (["generate", "--model", "m", "--do-sample", "--num-beams", "2"], "--do-sample does not go with --num-beams 2"),
+    (
+      ["generate", "--model", "m", "--do-sample", "--temperature", "0"], "--temperature 0.0: expected a number above 0"
+    ),
+    (["generate", "--model", "m", "--do-sample", "--top-p", "0"], "--top-p 0.0"),
+    (["generate", "--model", "m", "--do-sample", "--min-p", "2"], "--min-p 2.0"),
+    (["generate", "--model", "m", "--stop", ""], "--stop: the text is empty"),
+    (["evaluate", "--model", "m", "--data-dir", "d", "--seed", "1"], "--seed 1 is for sampling"),
+    (Self.initModel("t6"), "--family t6: expected t5, gpt2, roberta, bert"),
+    (Self.initModel("gpt2") + ["--gated"], "--gated is for --family t5, not gpt2"),
+    (Self.initModel("t5") + ["--max-positions", "9"], "--max-positions: T5"),
+    (Self.initModel("t5") + ["--num-labels", "2"], "--num-labels is for --family roberta or bert"),
+    (Self.initModel("bert", heads: 3), "--heads 3: --hidden-size 8 is not a multiple"),
+    (["train-tokenizer", "--input", "a", "--output", "o", "--vocab-size", "3"], "--vocab-size 3: expected 4"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--repetition-penalty", "0"], "--repetition-penalty 0"),
     (["bench", "generate", "--new-tokens", "0"], "--new-tokens 0"),
     (["bench", "evaluate"], "--data-file is needed"),

@@ -30,6 +30,15 @@ import Testing
       path: [.key("cases"), .index(1), .key("step0_max_logit"), .index(2)],
       report: "generation/t5_v10/base/greedy_eos"),
     Change(
+      file: "generation/filters.json", path: [.key("tests"), .index(5), .key("kept"), .index(4)],
+      report: "generation/filters"),
+    Change(
+      file: "span_corruption.json", path: [.key("worked_examples"), .index(1), .key("inputs"), .index(3)],
+      report: "span_corruption"),
+    Change(
+      file: "span_corruption.json", path: [.key("random_spans_counts"), .index(9), .key("num_noise_spans")],
+      report: "span_corruption"),
+    Change(
       file: "t5_buckets.json", path: [.key("tables"), .index(3), .key("bucket"), .index(290)],
       report: "t5_buckets"),
     Change(
@@ -98,13 +107,20 @@ import Testing
       ("optim/optim.safetensors", "adamw/w2d", "optim/adamw"),
       ("optim/clip.safetensors", "clipped_0.1/row", "optim/clip 0.1"),
       ("ops/activations.safetensors", "dydx/gelu", "ops/gelu"),
+      ("generation/filters.safetensors", "min_p_0.1.logits", "generation/filters"),
+      ("generation/filters.safetensors", "chain.probs", "generation/filters"),
     ]) func oneChangedElement(change: (file: String, tensor: String, report: String)) throws
   {
     let reports = try disagreeing(in: change.file) { url in
       let file = try SafetensorsFile(url)
-      let tensors = try file.names.map { ($0, try file.tensor($0).copy()) }
+      let integers = try file.names.compactMap { name -> SafetensorsWriter.Integers? in
+        guard let info = file.info(name), !info.type.isFloatingPoint else { return nil }
+        return .init(name, shape: info.shape, values: try file.integers(name))
+      }
+      let counted = Set(integers.map(\.name))
+      let tensors = try file.names.filter { !counted.contains($0) }.map { ($0, try file.tensor($0).copy()) }
       for (name, tensor) in tensors where name == change.tensor { tensor.pointer[tensor.count - 1] += 1e-3 }
-      try SafetensorsWriter.write(tensors: tensors, to: url)
+      try SafetensorsWriter.write(tensors: tensors, integers: integers, to: url)
     }
     #expect(reports.map(\.name) == [change.report])
   }

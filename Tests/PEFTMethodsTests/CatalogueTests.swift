@@ -193,8 +193,10 @@ import Testing
         #expect(values[parameter.name]?.hasSameBytes(as: parameter.value) == true, "\(parameter.name)")
       }
       #expect(model.logits(read).values == model.logits(method).values)
-      // Others have the adapter without the form that was trained.
-      guard !files.trainingTensors.isEmpty else { return }
+      // Others have the adapter without the form that was trained. The head of a classifier is part of it where the
+      // adapter's own file has no place for one.
+      let isApart = variant.method == "adapter" && model.description.head != nil
+      guard !files.trainingTensors.isEmpty, !isApart else { return }
       try FileManager.default.removeItem(at: folder.appending(path: "training_form.safetensors"))
       let bare = try MethodCatalogue.read(folder: folder, model: model)
       #expect(largestDifference(model.logits(bare).values, model.logits(method).values) <= 1e-5)
@@ -207,7 +209,7 @@ import Testing
       let model = try Golden.anyModel(variant.model)
       let method = try make(variant, model)
       let files = try method.adapterFiles(baseModelName: "base")
-      guard let config = files.config, !files.trainingTensors.isEmpty else { continue }
+      guard let config = files.config, !files.trainingTensors.isEmpty, variant.method != "adapter" else { continue }
       shake(method)
       let other = try method.adapterFiles(baseModelName: "base").trainingTensors.mapValues { $0.copy() }
       try withTemporaryFolder { folder in

@@ -10,7 +10,7 @@ import Testing
 @Suite struct MergeTests {
   private static let variants = CatalogueTests.variants.filter { ["lora", "ia3", "bitfit"].contains($0.method) }
 
-  private func tuned(_ variant: CatalogueTests.Variant, _ model: T5) throws -> any MergeableMethod {
+  private func tuned(_ variant: CatalogueTests.Variant, _ model: any LanguageModel) throws -> any MergeableMethod {
     let method = try MethodRequest(variant.method).make(variant.options, model, seed: 3)
     for (number, parameter) in method.parameters.enumerated() {
       let noise = Initialization.uniform(
@@ -20,23 +20,26 @@ import Testing
     return try #require(method as? any MergeableMethod)
   }
 
-  private func model(_ base: T5, _ changed: [String: Tensor], in folder: URL) throws -> T5 {
+  private func model(
+    _ base: any LanguageModel, _ changed: [String: Tensor], in folder: URL, like name: String = "t5_v10"
+  ) throws -> any LanguageModel {
     var tensors = Dictionary(uniqueKeysWithValues: base.parameters.map { ($0.name, $0.value) })
     #expect(Set(changed.keys).isSubset(of: tensors.keys))
     tensors.merge(changed) { $1 }
-    try ModelFolder.write(tensors: tensors, like: Golden.root.appending(path: "models/t5_v10"), to: folder)
-    return try T5(ModelFolder(folder))
+    try ModelFolder.write(tensors: tensors, like: Golden.root.appending(path: "models/\(name)"), to: folder)
+    return try ModelCatalogue.load(ModelFolder(folder))
   }
 
   @Test(arguments: variants) func theMergedModelComputesTheSame(variant: CatalogueTests.Variant) throws {
-    let base = try Golden.model()
+    let base = try Golden.anyModel(variant.model)
     let method = try tuned(variant, base)
     let expected = base.logits(method).values
     #expect(largestDifference(expected, base.logits(FrozenBase()).values) > 0.01)
     try withTemporaryFolder { folder in
-      let merged = try model(base, method.mergedTensors(base, direction: .merge), in: folder.appending(path: "merged"))
+      let merged = try model(base, method.mergedTensors(base, direction: .merge), in: folder.appending(path: "merged"), like: variant.model)
       #expect(largestDifference(merged.logits(FrozenBase()).values, expected) <= 2e-5)
-      let hasWayBack = ["lora", "lora gaussian", "lora orthogonal", "lora random", "pissa", "ia3"].contains(
+      // A classifier's head that was replaced does not come back.
+      let hasWayBack = variant.model != "roberta" && ["lora", "lora gaussian", "lora orthogonal", "lora random", "pissa", "ia3"].contains(
         variant.label)
       guard hasWayBack else {
         #expect(throws: MethodError.self) { try method.mergedTensors(merged, direction: .unmerge) }

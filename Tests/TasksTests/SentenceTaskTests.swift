@@ -5,7 +5,9 @@ import Testing
 
 /// Tasks of one or two sentences, in each form and format.
 @Suite struct SentenceTaskTests {
-  private func texts(_ name: String, _ file: String, _ content: String, _ options: TextOptions) throws -> [ExampleTexts] {
+  private func texts(
+    _ name: String, _ file: String, _ content: String, _ options: TextOptions
+  ) throws -> [ExampleTexts] {
     try Fixtures.withFolder([file: content]) { folder in
       let url = folder.appendingPathComponent(file)
       let task = try TaskCatalogue.task(named: name, options: options).resolved(with: url)
@@ -109,11 +111,17 @@ import Testing
     ("rte", "f.jsonl", #"{"sentence1": "a", "sentence2": "b"}"#, "without labels, such as GLUE's"),
     ("sst2", "f.jsonl", #"{"sentence": "a", "label": -1}"#, "f.jsonl:1: label -1 stands for none"),
     ("sst2", "f.tsv", "sentence\tlabel\na\tpositively\n", "f.tsv:2: unknown label positively"),
-    ("sst2", "f.tsv", "sentence\tlabel\na\t\n", "f.tsv:2: unknown label \"\"; this task knows 0 (negative) and 1 (positive)"),
+    (
+      "sst2", "f.tsv", "sentence\tlabel\na\t\n",
+      "f.tsv:2: unknown label \"\"; this task knows 0 (negative) and 1 (positive)"
+    ),
     ("regression", "f.csv", "sentence1,label\na,nan\n", "f.csv:2: \"label\" is not a finite number"),
     ("regression", "f.csv", "sentence1,label\na,1e99\n", "f.csv:2: \"label\" is not a finite number"),
     ("regression", "f.csv", "sentence1,score\na,1\nb,two\n", "f.csv:3: \"score\" is not a finite number"),
-    ("regression", "f.jsonl", #"{"sentence1": "a", "label": NaN}"#, "f.jsonl:1: expected one JSON object, found malformed JSON"),
+    (
+      "regression", "f.jsonl", #"{"sentence1": "a", "label": NaN}"#,
+      "f.jsonl:1: expected one JSON object, found malformed JSON"
+    ),
     ("regression", "f.jsonl", #"{"sentence1": "a", "label": "2"}"#, "f.jsonl:1: \"label\" is not a finite number"),
     ("regression", "f.jsonl", #"{"sentence1": "a"}"#, "f.jsonl:1: the object has no \"label\""),
   ])

@@ -111,7 +111,10 @@ import Testing
   @Test(arguments: [
     ("", []),
     ("One. Two!  Three? four", ["One.", "Two!", "Three? four"]),
-    ("He said \"no.\" Then (again.) \u{201C}So\u{201D} it is ...", ["He said \"no.\"", "Then (again.)", "\u{201C}So\u{201D} it is ..."]),
+    (
+      "He said \"no.\" Then (again.) \u{201C}So\u{201D} it is ...",
+      ["He said \"no.\"", "Then (again.)", "\u{201C}So\u{201D} it is ..."]
+    ),
     ("Mr. Smith of the U.S. Senate paid 3.5 million. He left at 5 p.m. today.", [
       "Mr. Smith of the U.S. Senate paid 3.5 million.", "He left at 5 p.m. today.",
     ]),

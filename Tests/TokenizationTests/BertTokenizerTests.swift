@@ -63,6 +63,19 @@ import Testing
     }
   }
 
+  /// Found with tokenizers 0.23.3, whose categories are those of Unicode 8.
+  @Test func kindsOfCharacters() {
+    let kinds: [(Unicode.Scalar, BertCharacter)] = [
+      ("a", .word), ("$", .punctuation), ("^", .punctuation), ("€", .word), ("…", .punctuation), ("。", .punctuation),
+      ("\u{301}", .mark), ("\u{903}", .word), ("\u{ad}", .dropped), ("\u{e000}", .dropped), ("\u{85}", .dropped),
+      ("\t", .space), ("\u{3000}", .space), ("日", .ideograph), ("\u{2b820}", .word), ("か", .word),
+      // Younger characters, and those whose category has changed.
+      ("\u{61d}", .word), ("\u{2e43}", .word), ("\u{897}", .word), ("\u{890}", .word), ("\u{166d}", .punctuation),
+      ("\u{1734}", .mark), ("\u{1885}", .word),
+    ]
+    for (scalar, kind) in kinds { #expect(BertCharacter(scalar) == kind, "U+\(String(scalar.value, radix: 16))") }
+  }
+
   /// The switches of `tokenizer.json` count only where the class has none of its own.
   @Test func vocabularyFromTokenizerJSON() throws {
     let lines = try String(contentsOf: Fixtures.bert.appendingPathComponent("vocab.txt"), encoding: .utf8)
@@ -70,7 +83,8 @@ import Testing
     let vocabulary = try lines.enumerated().map {
       "\(String(decoding: try JSONEncoder().encode(String($1)), as: UTF8.self)): \($0)"
     }.joined(separator: ", ")
-    let json = "{\"normalizer\": {\"lowercase\": false}, \"model\": {\"type\": \"WordPiece\", \"vocab\": {\(vocabulary)}}}"
+    let model = "{\"type\": \"WordPiece\", \"vocab\": {\(vocabulary)}}"
+    let json = "{\"normalizer\": {\"lowercase\": false}, \"model\": \(model)}"
     for (name, ids) in [("BertTokenizer", [3, 145, 4]), ("PreTrainedTokenizerFast", [3, 237, 4])] {
       try Fixtures.withFolder(
         [], of: Fixtures.bert,
@@ -109,6 +123,10 @@ import Testing
       case "[MASK]": Array(repeating: 5, count: 166_666)
       default: nil
       }
-    if let expected { #expect(ids == expected) } else { #expect(ids.count == text.split(separator: " ").joined().count) }
+    if let expected {
+      #expect(ids == expected)
+    } else {
+      #expect(ids.count == text.split(separator: " ").joined().count)
+    }
   }
 }

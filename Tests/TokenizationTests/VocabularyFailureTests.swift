@@ -74,7 +74,8 @@ import Testing
   }
 
   @Test(arguments: [
-    (#"{"model": {"type": "WordPiece", "vocab": {}}}"#, "type BPE"), (#"{"model": {}}"#, "expected an object of pieces"),
+    (#"{"model": {"type": "WordPiece", "vocab": {}}}"#, "type BPE"),
+    (#"{"model": {}}"#, "expected an object of pieces"),
     (#"{"model": {"vocab": {"<|endoftext|>": 0}}}"#, "model.merges"),
     (#"{"model": {"vocab": {"<|endoftext|>": 0}, "merges": [["a"]]}}"#, "model.merges[0]"),
     (#"{"model": {"vocab": {"<|endoftext|>": 0}, "merges": [3]}}"#, "model.merges[0]"),
@@ -114,14 +115,15 @@ import Testing
       Issue.record("found \(String(describing: error))")
       return
     }
-    #expect(url.lastPathComponent == name && error?.description.contains(reason) == true, "\(String(describing: error))")
+    #expect(url.lastPathComponent == name)
+    #expect(error?.description.contains(reason) == true, "\(String(describing: error))")
   }
 
   @Test func brokenWordPieces() throws {
     #expect(try failure("bert", ["vocab.txt": ""])?.description.contains("which BERT needs") == true)
     #expect(try failure("bert", ["vocab.txt": "[PAD]\n[UNK]\n[CLS]\n"])?.description.contains("[SEP]") == true)
-    #expect(
-      try failure("bert", ["tokenizer.json": #"{"model": {"type": "BPE"}}"#])?.description.contains("WordPiece") == true)
+    let message = try failure("bert", ["tokenizer.json": #"{"model": {"type": "BPE"}}"#])?.description
+    #expect(message?.contains("WordPiece") == true)
   }
 
   @Test func notUTF8() throws {

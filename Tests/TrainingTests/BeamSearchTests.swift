@@ -114,7 +114,7 @@ import Testing
   /// One row for each source at first, then one for each hypothesis, each with the row it continues.
   @Test func theDecoderFeedsEveryHypothesis() {
     let chain = Chain(Self.table)
-    let answers = SequenceGenerator(options { $0.returnCount = 1 }).generate(chain, count: 2, pass)
+    let answers = SequenceGenerator(options { $0.returnCount = 1 }).generate(chain, examples: [0, 1], pass)
     #expect(answers.map { $0.map(\.tokens) } == [[[0, 2, 1]], [[0, 2, 1]]])
     #expect(chain.steps[0].tokens == [0, 0] && chain.steps[0].parents == [0, 1])
     #expect(chain.steps[1].tokens == [2, 3, 2, 3] && chain.steps[1].parents == [0, 0, 1, 1])
@@ -128,7 +128,7 @@ import Testing
         $0.minNewTokens = 2
         $0.lengthPenalty = 0
       }
-    ).generate(Chain(Self.table), count: 1, pass)
+    ).generate(Chain(Self.table), examples: [0], pass)
     #expect(answers[0].allSatisfy { $0.tokens.count == 4 })
     let best = try #require(answers[0].first)
     #expect(best.tokens == [0, 3, 2, 1])

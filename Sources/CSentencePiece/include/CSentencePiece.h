@@ -61,6 +61,14 @@ csp_status csp_decode(
     const csp_model *model, const int32_t *ids, size_t count, char *text, size_t capacity, size_t *length,
     char *message, size_t message_capacity);
 
+// Trains a unigram model of `vocabulary_size` pieces on `count` lines of UTF-8: line i ends before text + ends[i], where
+// the next one begins. Ids: <pad> 0, </s> 1, <unk> 2, no start of sequence, no bytes; the normaliser is nmt_nfkc. The
+// same arguments give the same bytes. `model` receives the serialised model, to be freed with csp_free_bytes.
+csp_status csp_train_unigram(
+    const char *text, const size_t *ends, size_t count, int32_t vocabulary_size, double character_coverage,
+    uint8_t **model, size_t *length, char *message, size_t message_capacity);
+void csp_free_bytes(uint8_t *bytes);
+
 #ifdef __cplusplus
 }
 #endif

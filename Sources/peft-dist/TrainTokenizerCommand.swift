@@ -1,0 +1,83 @@
+import ArgumentParser
+import Checkpoints
+import Diagnostics
+import Foundation
+import Tasks
+import Tokenization
+
+struct TrainTokenizerCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "train-tokenizer",
+    abstract: "Make a T5 vocabulary of a text: a SentencePiece unigram model.",
+    discussion: """
+      Writes spiece.model, tokenizer.json and tokenizer_config.json, which Hugging Face's T5Tokenizer loads, too. The sentinels of \
+      span corruption come on top of --vocab-size. The same text gives the same bytes.
+
+        peft-dist train-tokenizer --input train.jsonl --vocab-size 8000 --output tokenizer
+      """)
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Texts: files of one text a line, or .jsonl, .csv and .tsv files with --column.", valueName: "file"))
+  var input: [String]
+  @Option(
+    help: ArgumentHelp(
+      "Column of files with columns to take; may be given several times (default: text).", valueName: "name")
+  )
+  var column: [String] = []
+  @Option(help: ArgumentHelp("Pieces, the special ones <pad>, </s> and <unk> included.", valueName: "n"))
+  var vocabSize: Int
+  @Option(help: ArgumentHelp("Sentinels on top of the pieces.", valueName: "n"))
+  var extraIds = 100
+  @Option(help: ArgumentHelp("Share of the text's characters that get a piece.", valueName: "share"))
+  var characterCoverage = 0.9995
+  @Option(help: ArgumentHelp("Learn from so many of the texts, drawn by --seed (default: all).", valueName: "n"))
+  var maxTexts: Int?
+  @Option(help: ArgumentHelp("Another seed draws other texts.", valueName: "n"))
+  var seed: UInt64 = 42
+  @Option(help: ArgumentHelp("New or empty folder for the tokenizer.", valueName: "dir"))
+  var output: String
+
+  func validate() throws {
+    for (flag, value, range) in [
+      ("--vocab-size", vocabSize, 4...10_000_000), ("--extra-ids", extraIds, 0...10_000),
+      ("--max-texts", maxTexts ?? 1, 1...Int.max),
+    ] where !range.contains(value) {
+      throw ValidationError("\(flag) \(value): expected \(range.lowerBound) to \(range.upperBound)")
+    }
+    guard characterCoverage > 0, characterCoverage <= 1 else {
+      throw ValidationError("--character-coverage \(characterCoverage): expected a share above 0 and at most 1")
+    }
+  }
+
+  func run() throws {
+    let target = URL(fileURLWithPath: output)
+    let contents = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
+    guard contents.isEmpty else {
+      throw CheckpointError.wrongKind(
+        path: target.path, expected: "an empty or a new folder", found: "one with \(contents.count) entries")
+    }
+    var texts: [String] = []
+    for path in input {
+      texts += try TextCorpus.texts(of: URL(fileURLWithPath: path), columns: column.isEmpty ? ["text"] : column)
+    }
+    if let maxTexts, maxTexts < texts.count {
+      let order = DataOrder(count: texts.count, seed: seed)
+      texts = (0..<maxTexts).map { order.example(epoch: 0, position: $0) }.sorted().map { texts[$0] }
+    }
+    RunLog.notice("learning \(vocabSize) pieces from \(ReadableNumbers.grouped(texts.count)) texts")
+    var trainer = VocabularyTrainer(pieceCount: vocabSize)
+    trainer.characterCoverage = characterCoverage
+    let model = try trainer.train(texts)
+    let files = T5TokenizerFiles(
+      model: try SentencePieceModel(bytes: model, name: "the trained vocabulary"), sentinelCount: extraIds)
+    let digest = try ModelFolder.write(
+      tokenizer: model, companions: ["tokenizer_config.json": files.config, "tokenizer.json": files.tokenizer],
+      to: target)
+    let tokenizer = try T5Tokenizer(folder: target)
+    print("tokenizer \(target.path)")
+    print("ids       \(tokenizer.vocabularyCount): a model needs at least this --vocab-size")
+    print("sha256    \(digest.sha256)")
+  }
+}
