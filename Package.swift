@@ -50,6 +50,7 @@ let package = Package(
     .target(
       name: "NN", dependencies: ["Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
       swiftSettings: strict),
+    .target(name: "Reporting", dependencies: ["Checkpoints", "Diagnostics"], swiftSettings: strict),
     // Layer 4
     .target(
       name: "Models", dependencies: ["NN", "Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
@@ -75,7 +76,7 @@ let package = Package(
     .executableTarget(
       name: "peft-dist",
       dependencies: [
-        "Conformance", "Models", "PEFTMethods", "Training", "NN", "Autograd", "TensorCore", "Checkpoints",
+        "Conformance", "Models", "PEFTMethods", "Training", "Reporting", "NN", "Autograd", "TensorCore", "Checkpoints",
         "Tasks", "Tokenization", "Collectives", "CKernels", "Diagnostics",
         .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
       ], swiftSettings: strict),
@@ -102,9 +103,10 @@ let package = Package(
         "Training", "Models", "PEFTMethods", "Tasks", "Tokenization", "NN", "Autograd", "TensorCore", "Checkpoints",
       ]),
     .testTarget(name: "ConformanceTests", dependencies: ["Conformance"]),
+    .testTarget(name: "ReportingTests", dependencies: ["Reporting", "Checkpoints"]),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["peft-dist", "Checkpoints", "Models", "TensorCore", "TestSupport"]),
+      dependencies: ["peft-dist", "Checkpoints", "Models", "PEFTMethods", "Reporting", "TensorCore", "TestSupport"]),
   ],
   cxxLanguageStandard: .cxx17
 )

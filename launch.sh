@@ -17,12 +17,13 @@ Installs or names what is missing, builds peft-dist in release, prints the mpiru
                  default of -n is then the sum of the slots
   --threads T    threads of each rank; default: the cores of this machine divided by the ranks
   --max-restarts N
-                 train only: after a failure start again from the last checkpoint, at most N times (default 0),
+                 train, compare, sweep: after a failure start again from the last checkpoint, at most N times (default 0),
                  after 1, 2, 4, ... up to 60 seconds; with a hostfile on the hosts that still answer to ssh, with
                  fewer ranks if need be: the result is the same. Not after 0, 2 (usage), 75 or a signal
 
 Commands:
-  train, evaluate, bench        run under mpirun; arguments as in `peft-dist COMMAND --help`
+  train, compare, sweep, evaluate, bench
+                                run under mpirun; arguments as in `peft-dist COMMAND --help`
   test                          build and run the tests (PEFT_DIST_SLOW_TESTS=1 adds the slow ones)
   build                         build .build/release/peft-dist and stop
   any other (generate, inspect, conformance, doctor)   runs as one process, without mpirun; so do --help
@@ -309,7 +310,7 @@ output_holds_run() {
     output=$(sed -nE "s/^output:[[:space:]]*[\"']?([^\"'#]*[^\"'#[:space:]]).*/\1/p" "$file" | tail -n 1)
   fi
   [[ -n $output ]] || return 1
-  for name in run.yaml metrics.jsonl summary.json checkpoints adapter; do
+  for name in run.yaml metrics.jsonl summary.json checkpoints adapter members; do
     if [[ -e $output/$name ]]; then return 0; fi
   done
   return 1
@@ -400,7 +401,7 @@ positive_or_zero() { [[ $2 == 0 ]] || positive "$1" "$2"; }
 
 needs_mpi() {
   case $command in
-  train | evaluate | bench) ;;
+  train | compare | sweep | evaluate | bench) ;;
   *) return 1 ;;
   esac
   local argument
@@ -440,7 +441,10 @@ command=$1
 shift
 arguments=("$@")
 [[ -z $hostfile || -r $hostfile ]] || die "cannot read the hostfile '$hostfile'"
-if ((max_restarts > 0)) && [[ $command != train ]]; then die "--max-restarts goes with train, not with $command" 2; fi
+case $command in
+train | compare | sweep) ;;
+*) if ((max_restarts > 0)); then die "--max-restarts goes with train, compare and sweep, not with $command" 2; fi ;;
+esac
 
 case $command in
 test | build) ;;

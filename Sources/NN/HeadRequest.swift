@@ -1,5 +1,5 @@
 /// What a task wants of a classifier's head.
-public struct HeadRequest: Sendable {
+public struct HeadRequest: Sendable, Equatable {
   /// Label names by number; nil for those of the checkpoint.
   public var labels: [String]?
   /// nil for what the checkpoint says.

@@ -13,9 +13,9 @@ public final class RunFolder {
   private var digests: LineLog?
   private var background: CheckpointWriter?
 
-  static let metricsName = "metrics.jsonl"
-  static let summaryName = "summary.json"
-  static let configurationName = "run.yaml"
+  public static let metricsName = "metrics.jsonl"
+  public static let summaryName = "summary.json"
+  public static let configurationName = "run.yaml"
 
   /// Takes the folder for a new run, or for going on with the one it holds.
   ///
@@ -40,6 +40,8 @@ public final class RunFolder {
   public var isFinished: Bool {
     FileManager.default.fileExists(atPath: url.appendingPathComponent(Self.summaryName).path)
   }
+
+  deinit { background?.close() }
 
   public func writeConfiguration(_ yaml: String) throws {
     try AtomicFile.write(Array(yaml.utf8), to: url.appendingPathComponent(Self.configurationName))
@@ -83,30 +85,32 @@ public final class RunFolder {
   /// The trained method: an adapter folder, for several methods one for each in it, or for full fine-tuning a model folder
   /// with the base's other files. The label names of a classifier lie beside the adapter in `id2label.json`.
   ///
-  /// - Returns: SHA-256 of the weights file; of several methods that of their digests, one below the other.
-  public func writeAdapter(_ files: AdapterFiles, baseFolder: URL, model: ModelDescription) throws -> String {
+  /// - Returns: size and SHA-256 of the weights file; of several methods the sum of their sizes, and the SHA-256 of their
+  ///   digests, one below the other.
+  public func writeAdapter(_ files: AdapterFiles, baseFolder: URL, model: ModelDescription) throws -> FileDigest {
     let target = url.appendingPathComponent("adapter")
     guard files.parts.isEmpty else {
       let digests = try files.parts.map {
         try write($0.files, to: target.appendingPathComponent($0.name), baseFolder, model)
       }
-      return Array(digests.joined(separator: "\n").utf8).withUnsafeBytes(sha256)
+      return FileDigest(
+        byteCount: digests.reduce(0) { $0 + $1.byteCount },
+        sha256: Array(digests.map(\.sha256).joined(separator: "\n").utf8).withUnsafeBytes(sha256))
     }
     return try write(files, to: target, baseFolder, model)
   }
 
   private func write(
     _ files: AdapterFiles, to target: URL, _ baseFolder: URL, _ model: ModelDescription
-  ) throws -> String {
+  ) throws -> FileDigest {
     if let config = files.config {
       let digest = try AdapterFolder.write(
         config: config, tensors: files.tensors, trainingTensors: files.trainingTensors, to: target)
       if let head = model.head { try LabelNamesFile.write(head.labels, to: target) }
-      return digest.sha256
+      return digest
     }
     return try ModelFolder.write(
-      tensors: files.tensors, like: baseFolder, changes: model.configurationChanges, to: target
-    ).sha256
+      tensors: files.tensors, like: baseFolder, changes: model.configurationChanges, to: target)
   }
 
   public func writeSummary(_ members: [String: JSON]) throws {

@@ -50,6 +50,14 @@ extension Trainer {
     return .stopped(step: state.step)
   }
 
+  /// Saves the step to which the run was to go.
+  func pause() throws -> Ending {
+    PhaseBoard.enter("saving")
+    try save()
+    try finishSaving()
+    return .paused
+  }
+
   /// Waits for the writing thread. Throws: `TrainingError.notSaved` if the last state could not be written.
   public func finishSaving() throws {
     guard let folder, let failure = folder.finishWriting() else { return }

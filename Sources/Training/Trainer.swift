@@ -18,6 +18,8 @@ public final class Trainer {
     case finished
     /// A signal asked for it; the state after this step is saved.
     case stopped(step: Int)
+    /// The step to run to is reached, and its state saved; the run goes on from there with `resume`.
+    case paused
   }
 
   let configuration: RunConfiguration
@@ -34,6 +36,8 @@ public final class Trainer {
   var best: [Tensor]?
   /// The step whose state was last handed to the writer.
   var submittedStep: Int?
+  /// Step and value of the last evaluation of this process.
+  private var lastEvaluation: (step: Int, value: Double)?
   private let faults = FaultInjection()
 
   var method: any PEFTMethod { engine.evaluator.method }
@@ -79,16 +83,20 @@ public final class Trainer {
   public var step: Int { state.step }
   /// Step and value of the best evaluation.
   public var bestEvaluation: (step: Int, value: Double)? { state.best.map { ($0.step, $0.value) } }
+  public var stepsPerEpoch: Int { planner.stepsPerEpoch }
+  /// Wall time of all steps so far, those before a resume included; without evaluation and saving.
+  public var trainingSeconds: Double { state.trainingSeconds }
 
   // MARK: The loop
 
-  public func run() throws -> Ending {
+  /// - Parameter limit: pause after this step, if the run is longer.
+  public func run(until limit: Int = .max) throws -> Ending {
     try folder?.openLogs(keepingUpTo: state.step, parameters: method.parameters)
     let progress = ProgressBar(name: "step", total: configuration.totalSteps, firstStep: state.step)
     defer { progress.finish() }
     // A run that was stopped while it evaluated does so first.
     if state.step > 0, isDue(configuration.evalEvery), try !evaluate() { return try stop() }
-    while state.step < configuration.totalSteps {
+    while state.step < min(limit, configuration.totalSteps) {
       PhaseBoard.enter("step \(state.step + 1)")
       let watch = Stopwatch()
       let plan = planner.plan(step: state.step)
@@ -96,6 +104,7 @@ public final class Trainer {
       let speed = Double(plan.sourceTokenCount) / watch.seconds
       progress.update(step: state.step, loss: result.loss, tokensPerSecond: speed)
       try engine.stages.measure(.digests) { try recordDigests(loss: result.loss) }
+      state.trainingSeconds += watch.seconds
       if state.step % configuration.logEvery == 0 || state.step == configuration.totalSteps {
         engine.stages.measure(.saving) { log(result, tokensPerSecond: speed) }
       }
@@ -103,6 +112,7 @@ public final class Trainer {
       if isDue(configuration.saveEvery) { try engine.stages.measure(.saving) { try save() } }
       if engine.stopRequested { return try stop() }
     }
+    guard state.step == configuration.totalSteps else { return try pause() }
     return .finished
   }
 
@@ -175,9 +185,11 @@ public final class Trainer {
     var members: [String: JSON] = [
       "step": .integer(state.step), "eval_loss": .finite(report.loss), "eval_examples": .integer(report.exampleCount),
       "eval_seconds": .double((report.seconds * 1000).rounded() / 1000),
+      "training_seconds": .double((state.trainingSeconds * 1000).rounded() / 1000),
     ]
     for (name, value) in report.metrics { members["eval_\(name)"] = .finite(value) }
     folder?.logMetrics(members)
+    lastEvaluation = (state.step, report.value(of: metric.name) ?? .nan)
     RunLog.notice("step \(state.step): validation \(report.summary) (\(report.exampleCount) examples)")
     guard let value = report.value(of: metric.name), value.isFinite else { return true }
     let isBetter = state.best.map { metric.largerIsBetter ? value > $0.value : value < $0.value } ?? true
@@ -185,6 +197,16 @@ public final class Trainer {
     state.best = .init(step: state.step, value: value)
     best = method.parameters.map { $0.value.copy() }
     return true
+  }
+
+  /// The task's metric of the parameters as they are, on the validation data; leaves no trace in the run. NaN where it has
+  /// no value; nil if a signal broke the evaluation off.
+  public func score() throws -> Double? {
+    if let lastEvaluation, lastEvaluation.step == state.step { return lastEvaluation.value }
+    guard let validation else { return .nan }
+    PhaseBoard.enter("judging after step \(state.step)")
+    guard let report = try evaluation.evaluate(validation, writesAnswers: metric.needsAnswers) else { return nil }
+    return report.value(of: metric.name) ?? .nan
   }
 
   /// Puts the best parameters in place: those the adapter is written from and the test is run with. Without an evaluation

@@ -16,6 +16,8 @@ struct TrainingState: Sendable {
   var evaluatedStep: Int?
   /// The best evaluation so far, by the task's metric.
   var best: Best?
+  /// Wall time of the steps done; alters no byte of the result.
+  var trainingSeconds = 0.0
 
   struct Best: Sendable, Equatable {
     var step: Int
@@ -23,7 +25,9 @@ struct TrainingState: Sendable {
   }
 
   var json: [String: JSON] {
-    var members: [String: JSON] = ["step": .integer(step), "schedule_step": .integer(scheduleStep)]
+    var members: [String: JSON] = [
+      "step": .integer(step), "schedule_step": .integer(scheduleStep), "training_seconds": .double(trainingSeconds),
+    ]
     if let lossScaler {
       members["loss_scaler"] = .object([
         "scale": .double(Double(lossScaler.scale)), "growth_tracker": .integer(lossScaler.growthTracker),
@@ -43,6 +47,7 @@ struct TrainingState: Sendable {
     step = try json.int("step")
     scheduleStep = try json.int("schedule_step")
     evaluatedStep = try json.optionalInt("evaluated_step")
+    trainingSeconds = try json.optionalDouble("training_seconds") ?? 0
     if let object = try json.optionalObject("loss_scaler") { try lossScaler?.restore(object) }
     if let object = try json.optionalObject("best") {
       best = Best(step: try object.int("step"), value: try object.double("value"))

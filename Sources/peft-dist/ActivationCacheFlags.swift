@@ -69,7 +69,7 @@ extension TrainRun {
     var request = ActivationCache.Request(
       examples: zip(kept, train.lengths(of: kept)).map { (index: $0, rows: $1.source) },
       limit: kept.isEmpty ? .off : limit, width: description.hiddenSize, precision: frozen.precision, folder: folder)
-    if world.localSize * place.workers.threadCount > 1 {
+    if (world?.localSize ?? 1) * place.workers.threadCount > 1 {
       request.stepExamples = flags.globalBatchSize
       request.stepRows = flags.globalBatchSize * encoding.source
     }

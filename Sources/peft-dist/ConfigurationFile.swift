@@ -18,9 +18,15 @@ enum ConfigurationFile {
     }
   }
 
+  /// The command of these arguments, with all flags at their defaults, if it takes a file.
+  static func command(of arguments: [String]) -> (any ParsableCommand)? {
+    let commands: [any ParsableCommand.Type] = [TrainCommand.self, CompareCommand.self, SweepCommand.self]
+    return commands.first { $0.configuration.commandName == arguments.first }.map { $0.init() }
+  }
+
   /// The file that `train --config FILE` names; nil without one.
   static func path(in arguments: [String]) -> String? {
-    guard arguments.first == TrainCommand.configuration.commandName, let position = position(in: arguments) else {
+    guard command(of: arguments) != nil, let position = position(in: arguments) else {
       return nil
     }
     guard arguments[position] == "--config" else { return String(arguments[position].dropFirst("--config=".count)) }
@@ -37,14 +43,14 @@ enum ConfigurationFile {
     var rest = arguments
     rest.removeSubrange(position...(arguments[position] == "--config" ? position + 1 : position))
     // After the word of the subcommand, before everything typed.
-    rest.insert(contentsOf: try flags(path: path), at: 1)
+    rest.insert(contentsOf: try flags(path: path, of: command(of: arguments) ?? TrainCommand()), at: 1)
     return rest
   }
 
   /// The flags a file stands for.
   ///
   /// - Throws: `TextFile.Failure`; `Failure` if it is no YAML mapping, has an unknown key or a value of another kind.
-  static func flags(path: String) throws -> [String] {
+  static func flags(path: String, of command: any ParsableCommand = TrainCommand()) throws -> [String] {
     let text = try TextFile.read(path, as: "configuration")
     let node: Node?
     do { node = try Yams.compose(yaml: text) } catch {
@@ -54,16 +60,17 @@ enum ConfigurationFile {
     guard let mapping = node.mapping else {
       throw Failure.malformed(path: path, reason: "expected one `name: value` a line, found something else")
     }
-    let known = KnownFlags(TrainCommand())
-    return try mapping.flatMap { key, value -> [String] in
-      let line = (key.mark?.line).map { "line \($0): " } ?? ""
-      guard let name = key.string, let kind = known.kinds[name.replacing("_", with: "-")] else {
+    let known = KnownFlags(command)
+    let name = type(of: command).configuration.commandName ?? "train"
+    return try mapping.flatMap { node, value -> [String] in
+      let line = (node.mark?.line).map { "line \($0): " } ?? ""
+      guard let key = node.string, let kind = known.kinds[key.replacing("_", with: "-")] else {
         throw Failure.malformed(
           path: path,
-          reason: "\(line)'\(key.string ?? "?")' is not the name of a flag; `peft-dist train --help` lists them")
+          reason: "\(line)'\(node.string ?? "?")' is not the name of a flag; `peft-dist \(name) --help` lists them")
       }
       if value.null != nil { return [] }
-      let flag = "--" + name.replacing("_", with: "-")
+      let flag = "--" + key.replacing("_", with: "-")
       if kind == .list, let texts = value.sequence?.map(\.string) {
         return texts.compactMap(\.self).map { "\(flag)=\($0)" }
       }
@@ -74,7 +81,7 @@ enum ConfigurationFile {
       default:
         throw Failure.malformed(
           path: path,
-          reason: "\(line)\(name): expected \(kind == .flag ? "true or false" : "a value or a list of values")")
+          reason: "\(line)\(key): expected \(kind == .flag ? "true or false" : "a value or a list of values")")
       }
     }
   }
@@ -108,7 +115,7 @@ private struct KnownFlags {
   /// By name, such as `learning-rate`.
   private(set) var kinds: [String: Kind] = [:]
 
-  init(_ command: TrainCommand) {
+  init(_ command: any ParsableCommand) {
     add(Mirror(reflecting: command))
     kinds["config"] = nil
   }

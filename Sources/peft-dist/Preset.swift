@@ -20,9 +20,9 @@ enum Preset {
 
   static var names: [String] { flags.keys.sorted() }
 
-  /// `arguments` of `train` with the flags of its preset in front; the preset itself stays for the record.
+  /// `arguments` of `train`, or of a command that trains, with the flags of its preset in front; the preset itself stays for the record.
   static func expanded(_ arguments: [String]) -> [String] {
-    guard arguments.first == TrainCommand.configuration.commandName else { return arguments }
+    guard ConfigurationFile.command(of: arguments) != nil else { return arguments }
     let name = arguments.enumerated().compactMap { index, argument -> String? in
       if argument.hasPrefix("--preset=") { return String(argument.dropFirst("--preset=".count)) }
       return argument == "--preset" && index + 1 < arguments.count ? arguments[index + 1] : nil

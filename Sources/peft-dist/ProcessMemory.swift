@@ -3,6 +3,14 @@ import Foundation
 /// Memory of this process as the kernel counts it.
 enum ProcessMemory {
   static var peakMegabytes: Int { kilobytes("/proc/self/status", "VmHWM:") / 1024 }
+
+  /// Counts the peak anew from here. Where the kernel does not do so the peak stays that of the whole process.
+  static func resetPeak() {
+    guard let file = fopen("/proc/self/clear_refs", "w") else { return }
+    fputs("5", file)
+    fclose(file)
+  }
+
   /// Pages shared with other processes count in parts.
   static var proportionalMegabytes: Int { kilobytes("/proc/self/smaps_rollup", "Pss:") / 1024 }
 

@@ -197,7 +197,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    let stopped = try watch.run { try TrainRun(self, world: $0).run() }
-    if stopped { throw ExitCode(75) }
+    let outcome = try watch.run { try TrainRun(self, world: $0).run() }
+    if outcome == .stopped { throw ExitCode(75) }
   }
 }

@@ -13,7 +13,8 @@ import Training
 @MainActor
 struct TrainRun {
   let flags: TrainCommand
-  let world: World
+  /// nil where this rank trains alone, whatever the others do.
+  let world: World?
   let place: Workplace
   let task: any TextTask
   let train: EncodedDataset
@@ -28,7 +29,21 @@ struct TrainRun {
   private let rateText: String
   let start = Stopwatch()
 
-  init(_ flags: TrainCommand, world: World) throws {
+  /// How far a run has come.
+  enum Outcome: Equatable {
+    /// To its end, now or before; or it was only to be shown.
+    case done
+    /// A signal asked for an end; the state is saved.
+    case stopped
+    /// To the step asked for, whose state is saved; the task's metric there.
+    case paused(score: Double)
+  }
+
+  private var isFirst: Bool { world?.isFirst ?? true }
+  private var rankCount: Int { world?.size ?? 1 }
+
+  /// - Parameter place: one where a run on the same base and task was made before.
+  init(_ flags: TrainCommand, world: World?, place known: Workplace? = nil) throws {
     self.flags = flags
     self.world = world
     PhaseBoard.enter("reading the data")
@@ -38,9 +53,11 @@ struct TrainRun {
       location: { try Self.trainLocation(flags, $0) })
     task = choice.task
     trainLocation = try Self.trainLocation(flags, task)
-    place = try Workplace(
-      choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
-      cache: flags.data.cacheFolder, world: world)
+    place =
+      try known.map { try Workplace($0, head: choice.head, cache: flags.data.cacheFolder) }
+      ?? Workplace(
+        choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
+        cache: flags.data.cacheFolder, world: world)
     let options = try flags.method.options(
       textIDs: place.tokenizer.encode, wordIDs: place.tokenizer.tokens, labelIDs: place.labelIDs(task))
     let request = try flags.methodRequest()
@@ -65,9 +82,9 @@ struct TrainRun {
     split = ValidationSplit(
       count: train.count, fraction: hasFile || !wantsValidation ? 0 : flags.validationFraction, seed: flags.seed)
     guard !split.train.isEmpty else { throw TrainingError.noExamples(source: trainLocation.path) }
-    guard split.train.count >= world.size else {
-      throw TrainingError.tooFewExamples(
-        examples: split.train.count, ranks: world.size, source: trainLocation.path)
+    let ranks = world?.size ?? 1
+    guard split.train.count >= ranks else {
+      throw TrainingError.tooFewExamples(examples: split.train.count, ranks: ranks, source: trainLocation.path)
     }
     rateText = request.rateText
     var resolved = try Self.configuration(
@@ -114,28 +131,34 @@ struct TrainRun {
         modelIdentity: try place.folder.identity(), trainCount: trainCount, leafTokens: leafTokens))
   }
 
-  /// - Returns: whether a signal stopped the run.
-  func run() throws -> Bool {
+  /// - Parameters:
+  ///   - limit: pause after this step, if the run is longer.
+  ///   - known: the numeric identity, if it was measured before.
+  ///   - printsResult: whether the result goes to standard output.
+  func run(until limit: Int = .max, identity known: NumericIdentity? = nil, printsResult: Bool = true) throws -> Outcome {
     describe()
-    if flags.dryRun { return false }
+    if flags.dryRun { return .done }
     try checkTestData()
     PhaseBoard.enter("opening the run folder")
-    let identity = try measuredIdentity()
+    let identity = try known ?? measuredIdentity()
     let output = URL(fileURLWithPath: flags.output)
-    let folder = world.isFirst ? try RunFolder(output, resume: flags.resume) : nil
-    let isFinished = try world.reduce(folder?.isFinished == true ? 1 : 0, .sum) > 0
-    if isFinished {
+    let folder = isFirst ? try RunFolder(output, resume: flags.resume) : nil
+    let isFinished = folder?.isFinished == true
+    if try world.map({ try $0.reduce(isFinished ? 1 : 0, .sum) > 0 }) ?? isFinished {
       RunLog.notice("the run in \(output.path) is finished; nothing to do")
-      return false
+      return .done
     }
     let evaluation = makeEvaluation()
     let trainer = try makeTrainer(evaluation, identity: identity, folder: folder)
     if flags.resume { try trainer.resume() }
     try startCache(trainer)
     try folder?.writeConfiguration(flags.yaml(configuration.settings))
-    if case .stopped(let step) = try trainer.run() {
+    switch try trainer.run(until: limit) {
+    case .stopped(let step):
       RunLog.notice("stopped after step \(step) as a signal asked; go on with --resume")
-      return true
+      return .stopped
+    case .paused: return try trainer.score().map { .paused(score: $0) } ?? .stopped
+    case .finished: break
     }
     PhaseBoard.enter("saving")
     try trainer.finishSaving()
@@ -145,17 +168,20 @@ struct TrainRun {
     if let set = try testSet() {
       guard let report = try evaluation.evaluate(set, writesAnswers: true, progressName: "test, leaf") else {
         RunLog.notice("stopped while testing, as a signal asked; go on with --resume")
-        return true
+        return .stopped
       }
       test = report
     }
     PhaseBoard.enter("writing the adapter")
     let cacheUse = try trainer.cacheUse()
-    guard let folder else { return false }
-    let sha256 = try folder.writeAdapter(
+    let peak = "\(ProcessMemory.peakMegabytes)"
+    let peaks = try world?.gatherAtAll(peak) ?? [peak]
+    guard let folder else { return .done }
+    let adapter = try folder.writeAdapter(
       tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url,
       model: place.model.description)
-    var members = summary(trainer: trainer, test: test, sha256: sha256, identity: identity)
+    var members = summary(trainer: trainer, test: test, adapter: adapter, identity: identity)
+    members["peak_rss_mb"] = .array(peaks.map { .integer(Int($0) ?? 0) })
     if let cacheUse {
       members["activation_cache"] = [
         "bytes": .integer(cacheUse.bytes), "examples": .integer(cacheUse.examples), "hits": .integer(cacheUse.hits),
@@ -163,13 +189,14 @@ struct TrainRun {
       ]
     }
     try folder.writeSummary(members)
+    guard printsResult else { return .done }
     print("adapter \(output.appendingPathComponent("adapter").path)")
-    print("sha256  \(sha256)")
+    print("sha256  \(adapter.sha256)")
     if let best = trainer.bestEvaluation {
       print("best    \(task.metric.name) \(ReadableNumbers.loss(best.value)) at step \(best.step) (validation)")
     }
     if let test { print("test    \(test.summary) (\(test.exampleCount) examples)") }
-    return false
+    return .done
   }
 
   private func makeEvaluation() -> Evaluation {
@@ -199,13 +226,15 @@ struct TrainRun {
   func measuredIdentity() throws -> NumericIdentity {
     let identity = try NumericIdentity.measure(
       programVersion: PeftDist.version, precision: flags.leaf.arithmetic, leafTokens: configuration.leafTokens)
-    try identity.agree(over: world)
+    if let world { try identity.agree(over: world) }
     return identity
   }
 
+  private var modelParameterCount: Int { place.model.parameters.reduce(0) { $0 + $1.count } }
+
   func describe() {
     let description = place.model.description
-    let total = place.model.parameters.reduce(0) { $0 + $1.count }
+    let total = modelParameterCount
     let share = 100 * Double(tuned.trainableCount) / Double(total)
     let sampled = split.train.count > 2000 ? Array(split.train.prefix(2000)) : split.train
     let statistics = LengthStatistics(train, indices: sampled)
@@ -218,14 +247,14 @@ struct TrainRun {
         + (sampled.count < split.train.count ? "; of the first \(sampled.count): " : "; ") + "\(statistics)")
     RunLog.notice(
       "\(configuration.totalSteps) steps of \(flags.globalBatchSize) examples, \(flags.optimizer), learning rate "
-        + "\(rateText) (\(flags.schedule)), dropout \(configuration.dropout); \(world.size) "
-        + "rank\(world.size == 1 ? "" : "s") x \(place.workers.threadCount) "
+        + "\(rateText) (\(flags.schedule)), dropout \(configuration.dropout); \(rankCount) "
+        + "rank\(rankCount == 1 ? "" : "s") x \(place.workers.threadCount) "
         + "thread\(place.workers.threadCount == 1 ? "" : "s")")
   }
 
   private func warnAboutIdleWorkers(_ planner: StepPlanner) {
     let leaves = planner.plan(step: 0).leaves.count
-    let hands = world.size * place.workers.threadCount
+    let hands = rankCount * place.workers.threadCount
     if leaves < hands {
       RunLog.warning(
         "a step has \(leaves) \(leaves == 1 ? "leaf" : "leaves") for \(hands) workers; use fewer ranks or threads, a larger "
@@ -257,6 +286,9 @@ struct TrainRun {
       dataset, examples: examples ?? limited(Array(0..<dataset.count)), task: task, location: location)
   }
 
+  /// Whether there is something to judge by while training.
+  func hasValidation() throws -> Bool { try validationSet().map { !$0.examples.isEmpty } ?? false }
+
   private var testLocation: URL? {
     guard flags.evalEvery != 0 else { return nil }
     return flags.testFile.map { URL(fileURLWithPath: $0) }
@@ -265,7 +297,7 @@ struct TrainRun {
 
   /// A fault in the test data is told before training, not after it.
   private func checkTestData() throws {
-    if world.isFirst, let testLocation { _ = try task.examples(at: testLocation) }
+    if isFirst, let testLocation { _ = try task.examples(at: testLocation) }
   }
 
   private func testSet() throws -> EvaluationSet? {
@@ -273,17 +305,28 @@ struct TrainRun {
   }
 
   private func summary(
-    trainer: Trainer, test: EvaluationReport?, sha256: String, identity: NumericIdentity
+    trainer: Trainer, test: EvaluationReport?, adapter: FileDigest, identity: NumericIdentity
   ) -> [String: JSON] {
+    let total = modelParameterCount
+    let epochs = Double(max(trainer.step, 1)) / Double(trainer.stepsPerEpoch)
+    func milliseconds(_ seconds: Double) -> JSON { .double((seconds * 1000).rounded() / 1000) }
     var members: [String: JSON] = [
-      "steps": .integer(trainer.step), "adapter_sha256": .string(sha256),
-      "trainable_parameters": .integer(tuned.trainableCount),
+      "model": .string(place.folder.url.standardizedFileURL.lastPathComponent), "task": .string(flags.data.task),
+      "method": .string(flags.method.method), "learning_rate": .string(rateText),
+      "seed": .integer(Int(clamping: flags.seed)),
+      "metric": .string(task.metric.name), "metric_larger_is_better": .bool(task.metric.largerIsBetter),
+      "global_batch_size": .integer(flags.globalBatchSize), "steps_per_epoch": .integer(trainer.stepsPerEpoch),
+      "steps": .integer(trainer.step), "adapter_sha256": .string(adapter.sha256),
+      "adapter_bytes": .integer(adapter.byteCount),
+      "trainable_parameters": .integer(tuned.trainableCount), "model_parameters": .integer(total),
+      "trainable_share": .double(Double(tuned.trainableCount) / Double(total)),
+      "training_seconds": milliseconds(trainer.trainingSeconds),
+      "seconds_per_epoch": milliseconds(trainer.trainingSeconds / epochs),
       "wall_seconds": .double((start.seconds * 10).rounded() / 10),
-      "ranks": .integer(world.size), "threads_per_rank": .integer(place.workers.threadCount),
+      "ranks": .integer(rankCount), "threads_per_rank": .integer(place.workers.threadCount),
       "numeric_identity": .string(identity.text),
       "stage_seconds": .object(
-        Dictionary(
-          uniqueKeysWithValues: trainer.stageSeconds.map { ($0.rawValue, .double(($1 * 1000).rounded() / 1000)) })),
+        Dictionary(uniqueKeysWithValues: trainer.stageSeconds.map { ($0.rawValue, milliseconds($1)) })),
     ]
     if let best = trainer.bestEvaluation {
       members["best_step"] = .integer(best.step)

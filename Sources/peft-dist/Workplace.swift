@@ -21,6 +21,9 @@ struct Workplace {
   let workers: LeafPool
   /// Frozen projections in the precision that was asked for.
   let weights: FrozenWeights
+  /// Data that was read here, for the next run in the same place.
+  private let data: DatasetShelf
+  private let head: HeadRequest
 
   /// - Parameters:
   ///   - head: what the task wants of a classifier.
@@ -32,6 +35,8 @@ struct Workplace {
   ) throws {
     self.world = world
     self.folder = folder
+    self.head = head
+    data = DatasetShelf()
     PhaseBoard.enter("loading the model")
     model = try ModelCatalogue.load(folder, head: head)
     tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
@@ -42,6 +47,18 @@ struct Workplace {
     if let world, let warning = try CPUAffinity.bindingWarning(threads: count, world: world) {
       RunLog.warning(warning)
     }
+  }
+
+  /// The place with another head on the base, for a run of another task or seed; itself where that is no matter.
+  init(_ other: Workplace, head: HeadRequest, cache: URL) throws {
+    (world, folder, tokenizer, workers, data) = (other.world, other.folder, other.tokenizer, other.workers, other.data)
+    guard other.model.description.head != nil, head != other.head else {
+      (self.head, model, weights) = (other.head, other.model, other.weights)
+      return
+    }
+    self.head = head
+    model = try ModelCatalogue.load(folder, head: head)
+    weights = try Self.weights(of: model, other.weights.precision, folder: folder, cache: cache)
   }
 
   /// The projections but the output head, whose loss is computed in fp32.
@@ -104,8 +121,17 @@ struct Workplace {
     return wanted
   }
 
-  /// The examples of a file or folder as ids: from the token cache if the run looks at most of them.
+  /// The examples of a file or folder as ids: from the token cache if the run looks at most of them. Read once for all
+  /// runs in this place, which have the task in common.
   func dataset(
+    _ location: URL, task: any TextTask, encoding: ExampleEncoding, flags: DataFlags, visits: Int?
+  ) throws -> EncodedDataset {
+    try data.dataset(named: "\(location.path) \(encoding) \(visits.map(String.init) ?? "all")") {
+      try read(location, task: task, encoding: encoding, flags: flags, visits: visits)
+    }
+  }
+
+  private func read(
     _ location: URL, task: any TextTask, encoding: ExampleEncoding, flags: DataFlags, visits: Int?
   ) throws -> EncodedDataset {
     if let visits {

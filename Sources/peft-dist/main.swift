@@ -14,8 +14,9 @@ struct PeftDist: ParsableCommand {
       """,
     version: version,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, GenerateCommand.self, ClassifyCommand.self, MergeCommand.self,
-      ConvertPromptCommand.self, InitModelCommand.self, TrainTokenizerCommand.self, InspectCommand.self,
+      TrainCommand.self, CompareCommand.self, SweepCommand.self, ReportCommand.self, EvaluateCommand.self,
+      GenerateCommand.self, ClassifyCommand.self, MergeCommand.self, ConvertPromptCommand.self,
+      InitModelCommand.self, TrainTokenizerCommand.self, InspectCommand.self,
       ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
     ])

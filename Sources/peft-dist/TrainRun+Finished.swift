@@ -1,0 +1,44 @@
+import Checkpoints
+import Diagnostics
+import Foundation
+import Training
+import Yams
+
+extension TrainRun {
+  /// Whether the output folder holds this run, and finished. Every rank must ask.
+  ///
+  /// - Throws: `TrainingError.changedSettings` if what is finished there had other settings that alter the result.
+  func isFinished() throws -> Bool {
+    let folder = URL(fileURLWithPath: flags.output)
+    let summary = folder.appendingPathComponent(RunFolder.summaryName)
+    let own = (world?.isFirst ?? true) && FileManager.default.fileExists(atPath: summary.path)
+    if own { try checkSame(as: folder.appendingPathComponent(RunFolder.configurationName)) }
+    return try world.map { try $0.reduce(own ? 1 : 0, .sum) > 0 } ?? own
+  }
+
+  private func checkSame(as file: URL) throws {
+    let stored = try FinishedSettings(TextFile.read(file.path, as: "configuration of a finished run"))
+    let now = try FinishedSettings(flags.yaml(configuration.settings.filter(\.altersResult)))
+    let changed = now.differences(from: stored, in: configuration.settings.filter(\.altersResult).map(\.key))
+    guard !changed.isEmpty else { return }
+    throw TrainingError.changedSettings(changed.map { "\($0), in \(file.path)" })
+  }
+}
+
+/// The settings of a `run.yaml` as text.
+private struct FinishedSettings {
+  private let values: [String: String]
+
+  init(_ yaml: String) throws {
+    let pairs = try Yams.compose(yaml: yaml)?.mapping?.compactMap { key, value in
+      key.scalar.flatMap { key in value.scalar.map { (key.string, $0.string) } }
+    }
+    values = Dictionary(pairs ?? [], uniquingKeysWith: { $1 })
+  }
+
+  func differences(from stored: FinishedSettings, in keys: [String]) -> [String] {
+    keys.filter { values[$0] != stored.values[$0] }.map {
+      "\($0): \(stored.values[$0] ?? "not set") in the finished run, \(values[$0] ?? "not set") now"
+    }
+  }
+}
