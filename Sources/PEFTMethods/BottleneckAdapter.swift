@@ -182,7 +182,7 @@ public final class BottleneckAdapter: PEFTMethod {
   static let folderType = "ADAPTER"
 
   static let entry = MethodEntry(
-    name: "adapter", peftType: folderType, defaultLearningRate: 1e-3, head: .apart,
+    name: "adapter", peftType: folderType, defaultLearningRate: 3e-3, head: .apart,
     make: { options, model, seed in
       try BottleneckAdapter(BottleneckConfiguration(options), model, values: { _, _ in nil }, seed: seed)
     },

@@ -164,7 +164,7 @@ public final class IA3: MergeableMethod {
   }
 
   static let entry = MethodEntry(
-    name: "ia3", peftType: "IA3", defaultLearningRate: 1e-2,
+    name: "ia3", peftType: "IA3", defaultLearningRate: 3e-2,
     make: { options, model, _ in
       try IA3(IA3Configuration(options, model.description), model, values: { _, _ in nil })
     },

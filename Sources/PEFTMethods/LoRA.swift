@@ -205,7 +205,7 @@ public final class LoRA: MergeableMethod {
   }
 
   static let entry = MethodEntry(
-    name: "lora", peftType: "LORA", defaultLearningRate: 2e-3, head: .byMethod,
+    name: "lora", peftType: "LORA", defaultLearningRate: 3e-3, head: .byMethod,
     make: { options, model, seed in
       try LoRA(LoRAConfiguration(options, model.description), model, values: { _, _ in nil }, seed: seed)
     },

@@ -2,7 +2,25 @@ import Foundation
 
 /// `--preset NAME`: the flags of a published recipe, or of a search written down in docs/results.md, in front of those typed.
 enum Preset {
-  private static let flags: [String: [String]] = [
+  private static let flags = published.merging(miniLM) { $1 }
+
+  /// all-MiniLM-L6-v2 on MRPC, `minilm-mrpc-METHOD`: the rates of docs/results.md, 5 epochs, batches of 32.
+  private static let miniLM: [String: [String]] = {
+    let rates = [
+      "lora": "3e-3", "ia3": "3e-2", "bitfit": "3e-3", "adapter": "3e-3", "prefix-tuning": "1e-2", "p-tuning": "3e-3",
+      "prompt-tuning": "3e-2",
+    ]
+    let flags = rates.map { method, rate in
+      (
+        "minilm-mrpc-\(method)",
+        ["--task=mrpc", "--method=\(method)", "--learning-rate=\(rate)", "--global-batch-size=32", "--epochs=5"]
+          + (method == "p-tuning" ? ["--prompt-encoder=mlp", "--encoder-hidden-size=128"] : [])
+      )
+    }
+    return Dictionary(uniqueKeysWithValues: flags)
+  }()
+
+  private static let published: [String: [String]] = [
     // Lester, Al-Rfou, Constant 2021, §3 and appendix A: 100 tokens from class labels, Adafactor at a constant rate of 0.3
     // without parameter scaling, weight decay 1e-5, batches of 32, 30,000 steps, no clipping.
     "lester": [

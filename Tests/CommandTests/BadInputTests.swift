@@ -101,7 +101,7 @@ import Testing
     },
     .init(
       name: "another architecture",
-      parts: ["config.json, key 'model_type': expected 't5', 'mt5', 'gpt2', 'bert' or 'roberta', found 'opt'"]
+      parts: ["config.json, key 'model_type': expected 't5' or 'mt5' or 'gpt2' or 'bert' or 'roberta', found 'opt'"]
     ) {
       try $0.replace("\"t5\"", by: "\"opt\"", in: "model/config.json")
     },

@@ -93,7 +93,7 @@ import Testing
     let run = try tiny.tiny.run(tiny.arguments("run", ["--max-source-length", "120"]))
     #expect(run.exitCode == 1)
     #expect(
-      run.errors.contains("the model has 128 positions") && run.errors.contains("--max-source-length to at most 108"),
+      run.errors.contains("the model has 128 positions") && run.errors.contains("--max-source-length to at most 116"),
       "\(run.errors)")
   }
 
@@ -127,7 +127,7 @@ final class TinyFamily {
     self.family = family
     let tokenizer = TinyRun.goldens.appending(path: "tokenizers/\(family.name)")
     let run = try tiny.run([
-      "init-model", "--family", family.name, "--vocab-size", family.name == "bert" ? "512" : "1024", "--hidden-size",
+      "init-model", "--family", family.name, "--vocab-size", family.name == "bert" ? "256" : "1024", "--hidden-size",
       "32", "--layers", "2", "--heads", "4", "--max-positions", "128", "--tokenizer", tokenizer.path, "--output",
       model.path,
     ])
