@@ -42,11 +42,22 @@ extension SamplingOptions {
   /// Drops the least likely tokens, from the last one on, as long as all dropped ones have at most 1 - p together.
   private func keepNucleus(of scores: Tensor) {
     let weights = SamplingWeights(scores)
-    let ascending = weights.tokens.indices.sorted {
+    // Tokens below the mean of what may go have less than that together: they go first, so that only the rest is sorted.
+    let rare = (1 - topP) * weights.total / Double(max(weights.tokens.count, 1))
+    var likely = weights.tokens.indices.filter { weights.values[$0] >= rare }
+    var dropped = 0.0
+    if likely.count < leastKept {
+      likely = Array(weights.tokens.indices)
+    } else {
+      for place in weights.tokens.indices where weights.values[place] < rare {
+        dropped += weights.values[place] / weights.total
+        scores.pointer[weights.tokens[place]] = -.infinity
+      }
+    }
+    let ascending = likely.sorted {
       // Equal ones by token, as a stable sort has them.
       (scores.pointer[weights.tokens[$0]], $0) < (scores.pointer[weights.tokens[$1]], $1)
     }
-    var dropped = 0.0
     for place in ascending.dropLast(leastKept) {
       dropped += weights.values[place] / weights.total
       guard dropped <= 1 - topP else { return }

@@ -88,6 +88,15 @@ import Tokenization
           $0.topP = 0.01
           $0.leastKept = 2
         }, shares) == [2, 3])
+    // One token has nearly all: the others that must be kept are the best of the rest, of equal ones the last.
+    let steep: [Float] = [-20, -21, 9, -20, -22]
+    #expect(left({ $0.topP = 0.9 }, steep) == [2])
+    #expect(
+      left(
+        {
+          $0.topP = 0.9
+          $0.leastKept = 2
+        }, steep) == [2, 3])
     #expect(left({ $0.minP = 0.6 }, shares) == [2, 3])
     #expect(left({ $0.minP = 1 }, [1, 2, 2]) == [1, 2])
   }
