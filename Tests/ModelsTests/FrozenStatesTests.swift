@@ -86,7 +86,7 @@ import Testing
     let model = try Golden.t5()
     for (targets, needsGradient) in [(Self.decoder, false), (#"encoder\.block\.1\..*\.wo"#, true)] {
       let (pass, _) = Self.recordingPass(try Self.lora(model, targets: targets))
-      let (states, layout) = model.encode(sources: [[5, 6, 1]], examples: [0], pass)
+      let (states, layout) = model.encode(SourceBatch(sources: [[5, 6, 1]], examples: [0]), pass)
       #expect(states.needsGradient == needsGradient)
       let attention = try #require(model.decoder.blocks[0].crossAttention)
       guard case .states(let memory, _) = model.memory(of: attention, states: states, layout, queryCount: 2, pass)
