@@ -66,8 +66,10 @@ extension RunReport {
     var result = ""
     for character in text {
       switch character {
-      case "\\", "`", "*", "_", "[", "]", "<", ">", "|", "#", "~": result += "\\\(character)"
+      case "\\", "`", "*", "_", "[", "]", "|", "#", "~": result += "\\\(character)"
       case "&": result += "&amp;"
+      case "<": result += "&lt;"
+      case ">": result += "&gt;"
       case let other where other.isNewline: result += " "
       default: result.append(character)
       }
