@@ -123,7 +123,7 @@ adapter_hash() { cat "$1"/adapter/*.safetensors 2>/dev/null | sha256sum | cut -d
 # SHA-256 of everything in the metrics and digests that is no time.
 record_hash() {
   {
-    sed -E 's/"(eval_seconds|source_tokens_per_second)":[^,}]*//g' "$1/metrics.jsonl"
+    sed -E 's/"(eval_seconds|training_seconds|source_tokens_per_second)":[^,}]*//g' "$1/metrics.jsonl"
     if [[ -e $1/digests.jsonl ]]; then cat "$1/digests.jsonl"; fi
   } | sha256sum | cut -d' ' -f1
 }
