@@ -39,6 +39,21 @@ public struct PackedLayout: Sendable, Equatable {
       lengths: lengths.map { $0 + count }, examples: examples, secondStarts: secondStarts?.map { $0 + count })
   }
 
+  /// The first row of every sequence.
+  public var firsts: RowSelection {
+    RowSelection(
+      rows: starts.map { Int32($0) }, layout: PackedLayout(lengths: lengths.map { min($0, 1) }, examples: examples))
+  }
+
+  /// The last rows of every sequence, as many as `counts` says.
+  public func tails(_ counts: [Int]) -> RowSelection {
+    let rows = counts.indices.flatMap { index in
+      let end = starts[index] + lengths[index]
+      return (end - counts[index]..<end).map { Int32($0) }
+    }
+    return RowSelection(rows: rows, layout: PackedLayout(lengths: counts, examples: examples))
+  }
+
   /// Example and position of every row, in row order: the key of dropout masks.
   var rowKeys: (examples: [UInt32], positions: [UInt32]) {
     var rowExamples: [UInt32] = []
@@ -53,4 +68,10 @@ public struct PackedLayout: Sendable, Equatable {
     }
     return (rowExamples, positions)
   }
+}
+
+/// Some rows of packed sequences, and how they lie once they are taken out.
+public struct RowSelection: Sendable {
+  public let rows: [Int32]
+  public let layout: PackedLayout
 }

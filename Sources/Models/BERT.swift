@@ -7,7 +7,8 @@ import TensorCore
 
 // BERT (Devlin et al. 2019) and RoBERTa (Liu et al. 2019): bidirectional encoders with a head for sequence classification.
 // Follows HF transformers `models/bert/modeling_bert.py` and `models/roberta/modeling_roberta.py`. The two differ in the
-// first position, in token types and in the head. Difference to both: sequences are packed end to end instead of padded.
+// first position, in token types and in the head. Differences to both: sequences are packed end to end instead of padded,
+// and behind its keys and values the last layer goes on with the first position only, the one the head reads.
 // Shapes: n tokens of a leaf, D hidden size, H heads, K head width, F feed-forward, V vocabulary, C labels.
 
 /// One block: `y = norm(x + drop(dense(attend(x))))`, then the same around the feed-forward of y.
@@ -42,6 +43,8 @@ struct BERTBlock: Sendable {
   }
 
   var linears: [Linear] { [query, key, value, attentionOutput, wide, narrow] }
+  /// Those that keys and values do not need.
+  var lateLinears: [Linear] { [query, attentionOutput, wide, narrow] }
   var parameters: [Parameter] {
     [query, key, value, attentionOutput].flatMap(\.parameters) + attentionNorm.parameters
       + [wide, narrow].flatMap(\.parameters) + outputNorm.parameters
@@ -106,7 +109,7 @@ public final class BERT: ClassifierModel {
       sublayers: blocks.flatMap {
         [Sublayer(path: $0.attentionPath, kind: .selfAttention), Sublayer(path: $0.outputPath, kind: .feedForward)]
       },
-      outputHeadPaths: headLinears.map(\.path), head: head,
+      outputHeadPaths: headLinears.map(\.path), lateLinearPaths: blocks.last?.lateLinears.map(\.path) ?? [], head: head,
       architecture: isRoBERTa ? "RobertaForSequenceClassification" : "BertForSequenceClassification",
       positionCount: config.positionCount - config.firstPosition, wordEmbedding: tokens,
       defaultLoRATargets: ["query", "value"], defaultIA3Targets: ["key", "value", "output.dense"],
@@ -137,15 +140,14 @@ public final class BERT: ClassifierModel {
 
   /// Scores `[examples, C]`. The head reads the first position, whatever stands there: with a soft prompt its first token.
   public func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {
-    let (states, layout) = read(batch, pass)
-    let first = pass.tape.embedding(states, ids: layout.starts.map { Int32($0) })
-    let row = PackedLayout(lengths: layout.lengths.map { _ in 1 }, examples: layout.examples)
+    let (first, row) = read(batch, pass)
     // RoBERTa's head drops in front of its dense layer as well.
     let pooled = configuration.family == .roberta ? pass.tape.dropout(first, pass.dropoutMask(row)) : first
     let activated = pass.tape.activation(ACTIVATION_TANH, dense(pooled, row, pass))
     return scores(pass.tape.dropout(activated, pass.dropoutMask(row)), row, pass)
   }
 
+  /// The last states of the first position of each sequence `[examples, D]`.
   private func read(_ batch: LeafBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
     let tape = pass.tape
     let tokenLayout = PackedLayout(
@@ -158,14 +160,17 @@ public final class BERT: ClassifierModel {
     var sum = tape.residual(x, adding: tape.embedding(pass.variable(types), ids: typeIDs(layout)))
     sum = tape.residual(sum, adding: tape.embedding(pass.variable(positions), ids: places))
     var states = tape.dropout(norm(sum, embeddingNorm, pass), pass.dropoutMask(layout))
+    let firsts = layout.firsts
     for block in blocks {
-      states = attend(block, states, layout, pass)
+      let selection = block.layer == blocks.count - 1 ? firsts : nil
+      states = attend(block, states, layout, pass, only: selection)
+      let layout = selection?.layout ?? layout
       let wide = tape.activation(configuration.activation, block.wide(states, layout, pass))
       states = pass.add(block.narrow(wide, layout, pass), to: states, path: block.outputPath, layout) { [self] in
         norm($0, block.outputNorm, pass)
       }
     }
-    return (states, layout)
+    return (states, firsts.layout)
   }
 
   /// 1 from the second text of a pair on, where the family tells the two apart.
@@ -176,9 +181,14 @@ public final class BERT: ClassifierModel {
     }
   }
 
-  private func attend(_ block: BERTBlock, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {
+  /// - Parameter selection: the rows that go on; nil for all.
+  private func attend(
+    _ block: BERTBlock, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass, only selection: RowSelection?
+  ) -> Variable {
     let tape = pass.tape
-    let q = block.query(x, layout, pass)
+    let residual = selection.map { tape.embedding(x, ids: $0.rows) } ?? x
+    let queries = selection?.layout ?? layout
+    let q = block.query(residual, queries, pass)
     var (k, v, keys) = (block.key(x, layout, pass), block.value(x, layout, pass), layout)
     if let prefix = pass.seams.keyValuePrefix(layer: block.layer, .encoderSelf, pass) {
       k = tape.prepend(prefix.keys, to: k, layout: keys)
@@ -189,8 +199,9 @@ public final class BERT: ClassifierModel {
       heads: configuration.headCount, headWidth: configuration.headWidth,
       scale: Float(1 / Double(configuration.headWidth).squareRoot()), causal: false, dropout: pass.attentionDropout(),
       operands: tape.precision == .bf16 ? OPERAND_BF16 : OPERAND_FP32)
-    let context = tape.attention(q: q, k: k, v: v, queries: layout, keys: keys, form: form)
-    return pass.add(block.attentionOutput(context, layout, pass), to: x, path: block.attentionPath, layout) { [self] in
+    let context = tape.attention(q: q, k: k, v: v, queries: queries, keys: keys, form: form)
+    let output = block.attentionOutput(context, queries, pass)
+    return pass.add(output, to: residual, path: block.attentionPath, queries) { [self] in
       norm($0, block.attentionNorm, pass)
     }
   }

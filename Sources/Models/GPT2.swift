@@ -7,7 +7,8 @@ import TensorCore
 
 // GPT-2, a causal decoder (Radford et al. 2019, "Language models are unsupervised multitask learners").
 // Follows HF transformers `models/gpt2/modeling_gpt2.py`. Differences: sequences are packed end to end instead of padded;
-// queries, keys and values are cut out of one projection without a copy of the rest; logits exist where a target is.
+// queries, keys and values are cut out of one projection without a copy of the rest; logits exist where a target is, and
+// the last block goes on behind its keys and values with the rows that logits are made of.
 // Shapes: n tokens of a leaf, D hidden size, H heads, K head width, F feed-forward, V vocabulary.
 
 /// One block: `x + drop(c_proj(attend(c_attn(ln_1(x)))))`, then the same around `c_proj(act(c_fc(ln_2(x))))`.
@@ -37,7 +38,9 @@ struct GPT2Block: Sendable {
     feedForwardPath = scope.name("output_adapters")
   }
 
-  var linears: [Linear] { [attention, attentionOutput, wide, narrow] }
+  var linears: [Linear] { [attention] + lateLinears }
+  /// Those behind the attention.
+  var lateLinears: [Linear] { [attentionOutput, wide, narrow] }
   var parameters: [Parameter] {
     norm1.parameters + [attention, attentionOutput].flatMap(\.parameters) + norm2.parameters
       + [wide, narrow].flatMap(\.parameters)
@@ -82,7 +85,7 @@ public final class GPT2: GenerativeModel {
       sublayers: blocks.flatMap {
         [Sublayer(path: $0.attentionPath, kind: .selfAttention), Sublayer(path: $0.feedForwardPath, kind: .feedForward)]
       },
-      outputHeadPaths: ["lm_head"], architecture: "GPT2LMHeadModel", positionCount: config.positionCount,
+      outputHeadPaths: ["lm_head"], lateLinearPaths: blocks.last?.lateLinears.map(\.path) ?? [], architecture: "GPT2LMHeadModel", positionCount: config.positionCount,
       wordEmbedding: tokens, defaultLoRATargets: ["c_attn"], defaultIA3Targets: ["c_attn", "mlp.c_proj"],
       defaultIA3FeedForward: ["mlp.c_proj"], layersPattern: ["h"], padID: config.padID, eosIDs: config.eosIDs)
   }
@@ -90,7 +93,7 @@ public final class GPT2: GenerativeModel {
   // MARK: Forward
 
   public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
-    let run = run(batch, pass)
+    let run = run(batch, pass, .fromFirstTarget)
     return loss(run.states, rows: run.targetRows, labels: batch.labels.flatMap(\.self), pass, gradientScale)
   }
 
@@ -107,12 +110,13 @@ public final class GPT2: GenerativeModel {
       return pass.tape.crossEntropy(logits, labels: labels, gradientScale: gradientScale)
     }
     return pass.tape.linearCrossEntropy(
-      h, head: pass.variable(head.weight), labels: labels, scale: 1, gradientScale: gradientScale)
+      h, head: pass.variable(head.weight), frozen: pass.frozen(head.weight), labels: labels,
+      gradientScale: gradientScale)
   }
 
   /// Logits of the rows that predict the labels. A first label that no token stands before has a row of zeros.
   public func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {
-    let run = run(batch, pass)
+    let run = run(batch, pass, .all)
     let all = logits(run.states, run.layout, pass).value
     let picked = pass.tape.embedding(Variable(constant: all), ids: run.targetRows.map { $0 ?? 0 })
     for (row, source) in run.targetRows.enumerated() where source == nil { picked.value.rows(row..<row + 1).fill(0) }
@@ -121,12 +125,20 @@ public final class GPT2: GenerativeModel {
 
   /// Logits of every position `[n, V]`, virtual tokens included, for the tokens of sources and labels.
   public func logitsOfAllPositions(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {
-    let run = run(batch, pass, isWhole: true)
+    let run = run(batch, pass, .all)
     return logits(run.states, run.layout, pass)
   }
 
   func logits(_ states: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {
     head(norm(states, finalNorm, pass), layout, pass)
+  }
+
+  /// The rows whose states a run is for.
+  private enum Wanted {
+    /// Those of all tokens, the last label among them, which predicts nothing.
+    case all
+    /// Those from the first on that predicts a target.
+    case fromFirstTarget
   }
 
   /// The states before the last norm, and the row that predicts each label: that of the token before it.
@@ -136,26 +148,28 @@ public final class GPT2: GenerativeModel {
     let targetRows: [Int32?]
   }
 
-  /// - Parameter isWhole: whether the last label is read too, which predicts nothing.
-  private func run(_ batch: LeafBatch, _ pass: ForwardPass, isWhole: Bool = false) -> Run {
+  private func run(_ batch: LeafBatch, _ pass: ForwardPass, _ wanted: Wanted) -> Run {
     let inputs = zip(batch.sources, batch.labels).map { source, labels in
-      source + labels.dropLast(isWhole ? 0 : 1).map { $0 == ignoredLabel ? configuration.padID : $0 }
+      source + labels.dropLast(wanted == .all ? 0 : 1).map { $0 == ignoredLabel ? configuration.padID : $0 }
     }
-    let (states, layout) = read(inputs, examples: batch.examples, pass)
+    let counts = batch.labels.map { $0.count - ($0.firstIndex { $0 != ignoredLabel } ?? $0.count) }
+    let (states, layout) = read(inputs, examples: batch.examples, tails: wanted == .all ? nil : counts, pass)
     var rows: [Int32?] = []
     for (index, labels) in batch.labels.enumerated() {
-      let added = layout.lengths[index] - inputs[index].count
-      let before = added + batch.sources[index].count
-      rows += labels.indices.map { before + $0 > 0 ? Int32(layout.starts[index] + before + $0 - 1) : nil }
+      let start = layout.starts[index]
+      let first = start + layout.lengths[index] - labels.count - (wanted == .all ? 1 : 0)
+      rows += labels.indices.map { first + $0 >= start ? Int32(first + $0) : nil }
     }
     return Run(states: states, layout: layout, targetRows: rows)
   }
 
-  /// The states of whole sequences from the first position on.
+  /// The states of whole sequences from the first position on, and how they lie.
   ///
-  /// - Parameter onKeysAndValues: is given those of each layer, the method's prefix not among them.
+  /// - Parameters:
+  ///   - tails: how many rows at the end of each sequence are wanted; nil for all.
+  ///   - onKeysAndValues: is given those of each layer, the method's prefix not among them.
   func read(
-    _ inputs: [[Int32]], examples: [UInt32], _ pass: ForwardPass,
+    _ inputs: [[Int32]], examples: [UInt32], tails: [Int]? = nil, _ pass: ForwardPass,
     onKeysAndValues: ((_ layer: Int, _ k: Tensor, _ v: Tensor, PackedLayout) -> Void)? = nil
   ) -> (Variable, PackedLayout) {
     let tokenLayout = PackedLayout(lengths: inputs.map(\.count), examples: examples)
@@ -165,8 +179,11 @@ public final class GPT2: GenerativeModel {
     let places = layout.lengths.flatMap { length in (first..<first + length).map { Int32($0) } }
     var states = pass.tape.residual(x, adding: pass.tape.embedding(pass.variable(positions), ids: places))
     states = pass.tape.dropout(states, pass.dropoutMask(layout))
+    let wanted = tails.map { layout.tails(zip($0, layout.lengths).map { min($0, $1) }) }
     for block in blocks {
-      states = attend(block, states, layout, pass) { q, k, v in
+      let selection = block.layer == blocks.count - 1 ? wanted : nil
+      let queries = selection?.layout ?? layout
+      states = attend(block, states, layout, pass, only: selection) { q, k, v in
         onKeysAndValues?(block.layer, k.value, v.value, layout)
         var (k, v, keys) = (k, v, layout)
         if let prefix = pass.seams.keyValuePrefix(layer: block.layer, .decoderSelf, pass) {
@@ -175,11 +192,11 @@ public final class GPT2: GenerativeModel {
           keys = keys.lengthened(by: prefix.keys.value.rows)
         }
         return pass.tape.attention(
-          q: q, k: k, v: v, queries: layout, keys: keys, form: form(layer: block.layer, causal: true, pass))
+          q: q, k: k, v: v, queries: queries, keys: keys, form: form(layer: block.layer, causal: true, pass))
       }
-      states = feedForward(block, states, layout, pass)
+      states = feedForward(block, states, queries, pass)
     }
-    return (states, layout)
+    return (states, wanted?.layout ?? layout)
   }
 
   /// Rows of the method's prefix: the position at which tokens begin.
@@ -195,13 +212,17 @@ public final class GPT2: GenerativeModel {
   }
 
   /// The attention of a block around its residual; `context` gets queries, keys and values.
+  ///
+  /// - Parameter selection: the rows that go on; nil for all.
   func attend(
-    _ block: GPT2Block, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass,
+    _ block: GPT2Block, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass, only selection: RowSelection? = nil,
     _ context: (_ q: Variable, _ k: Variable, _ v: Variable) -> Variable
   ) -> Variable {
     let parts = pass.tape.split(block.attention(norm(x, block.norm1, pass), layout, pass), into: 3)
-    let output = block.attentionOutput(context(parts[0], parts[1], parts[2]), layout, pass)
-    return pass.add(output, to: x, path: block.attentionPath, layout)
+    func selected(_ x: Variable) -> Variable { selection.map { pass.tape.embedding(x, ids: $0.rows) } ?? x }
+    let layout = selection?.layout ?? layout
+    let output = block.attentionOutput(context(selected(parts[0]), parts[1], parts[2]), layout, pass)
+    return pass.add(output, to: selected(x), path: block.attentionPath, layout)
   }
 
   func feedForward(_ block: GPT2Block, _ x: Variable, _ layout: PackedLayout, _ pass: ForwardPass) -> Variable {

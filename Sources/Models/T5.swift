@@ -174,11 +174,13 @@ public final class T5: GenerativeModel {
   func loss(
     _ h: Variable, _ layout: PackedLayout, labels: [Int32], _ pass: ForwardPass, gradientScale: Float
   ) -> Double {
-    if let logits = pass.seams.linear(head, pass.tape.scaled(h, by: outputScale), layout, pass) {
+    let h = pass.tape.scaled(h, by: outputScale)
+    if let logits = pass.seams.linear(head, h, layout, pass) {
       return pass.tape.crossEntropy(logits, labels: labels, gradientScale: gradientScale)
     }
     return pass.tape.linearCrossEntropy(
-      h, head: pass.variable(head.weight), labels: labels, scale: outputScale, gradientScale: gradientScale)
+      h, head: pass.variable(head.weight), frozen: pass.frozen(head.weight), labels: labels,
+      gradientScale: gradientScale)
   }
 
   public func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {

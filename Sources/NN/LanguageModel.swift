@@ -75,8 +75,11 @@ public struct ModelDescription: Sendable {
   public let linears: [Linear]
   /// Every sub-layer, in model order.
   public let sublayers: [Sublayer]
-  /// Paths of the projections of the output head, such as `lm_head`: never part of "all-linear", always multiplied in fp32.
+  /// Paths of the projections of the output head, such as `lm_head`: never part of "all-linear".
   public let outputHeadPaths: [String]
+  /// Paths of projections that only the rows pass which the output head reads: in the last layer, what lies behind keys and
+  /// values.
+  public let lateLinearPaths: [String]
   /// The classification head; nil of a model that writes text.
   public let head: ClassifierHead?
   /// HF's name of the model's class, such as `T5ForConditionalGeneration`.
@@ -98,7 +101,7 @@ public struct ModelDescription: Sendable {
   public init(
     modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
     headWidth: Int, dropoutRate: Float, kind: ModelKind, linears: [Linear], sublayers: [Sublayer],
-    outputHeadPaths: [String], head: ClassifierHead? = nil, architecture: String, positionCount: Int? = nil,
+    outputHeadPaths: [String], lateLinearPaths: [String] = [], head: ClassifierHead? = nil, architecture: String, positionCount: Int? = nil,
     wordEmbedding: Parameter,
     defaultLoRATargets: [String], defaultIA3Targets: [String], defaultIA3FeedForward: [String],
     layersPattern: [String], padID: Int32, eosIDs: [Int32]
@@ -115,6 +118,7 @@ public struct ModelDescription: Sendable {
     self.linears = linears
     self.sublayers = sublayers
     self.outputHeadPaths = outputHeadPaths
+    self.lateLinearPaths = lateLinearPaths
     self.head = head
     self.architecture = architecture
     self.positionCount = positionCount

@@ -8,8 +8,8 @@
 public enum LeafPlanner {
   /// The examples of each leaf, as ascending indices into the batch.
   ///
-  /// Number of leaves: ⌈Σ costs ÷ leafTokens⌉, rounded up to a multiple of 8 above 8, at most one per
-  /// example.
+  /// Number of leaves: ⌈Σ costs ÷ leafTokens⌉, rounded up to a power of two up to 8 and to a multiple of 8 above, so
+  /// that 2, 4 or 8 workers finish together; at most one per example.
   /// - Parameters:
   ///   - costs: tokens of each example of the batch, in batch order.
   ///   - leafTokens: tokens a leaf should hold.
@@ -27,7 +27,7 @@ public enum LeafPlanner {
     precondition(leafTokens > 0, "leafTokens \(leafTokens)")
     precondition(costs.allSatisfy { $0 >= 0 }, "a negative cost in \(costs)")
     let wanted = max(1, (costs.reduce(0, +) + leafTokens - 1) / leafTokens)
-    let rounded = wanted > 8 ? (wanted + 7) / 8 * 8 : wanted
+    let rounded = [1, 2, 4].first { wanted <= $0 } ?? (wanted + 7) / 8 * 8
     return min(rounded, costs.count)
   }
 

@@ -31,6 +31,10 @@ struct BenchTrainCommand: ParsableCommand {
   @OptionGroup(title: "Model and data") var bench: BenchFlags
   @Option(help: ArgumentHelp("Cut sources after this many tokens.", valueName: "tokens"))
   var maxSourceLength = 256
+  @Option(help: ArgumentHelp("Cut targets after this many tokens.", valueName: "tokens"))
+  var maxTargetLength = 128
+  @Option(help: ArgumentHelp("Decoder-only models: loss on the target, or all tokens.", valueName: "what"))
+  var lossOn = "target"
   @Option(help: ArgumentHelp("Examples of one step.", valueName: "n"))
   var globalBatchSize = 32
   @Option(help: ArgumentHelp("Steps that count.", valueName: "n"))
@@ -41,8 +45,11 @@ struct BenchTrainCommand: ParsableCommand {
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
 
   func validate() throws {
-    guard steps >= 1, warmup >= 0, globalBatchSize >= 1, maxSourceLength >= 2 else {
-      throw ValidationError("--steps, --global-batch-size and --max-source-length must be positive")
+    guard steps >= 1, warmup >= 0, globalBatchSize >= 1, maxSourceLength >= 2, maxTargetLength >= 1 else {
+      throw ValidationError("--steps, --global-batch-size and the lengths must be positive")
+    }
+    guard ["target", "all"].contains(lossOn) else {
+      throw ValidationError("--loss-on \(lossOn): expected target or all")
     }
   }
 
@@ -59,7 +66,9 @@ struct BenchTrainCommand: ParsableCommand {
       workers: place.workers)
     let optimizer = makeOptimizer(
       OptimizerConfiguration(), shapes: tuned.parameters.map(\.shape), weightDecays: tuned.parameters.map { _ in 0.01 })
-    let examples = try place.examples((steps + warmup) * globalBatchSize, maxSourceLength: maxSourceLength)
+    let examples = try place.examples(
+      (steps + warmup) * globalBatchSize, maxSourceLength: maxSourceLength, maxTargetLength: maxTargetLength,
+      trainsOnSource: lossOn == "all")
     var seconds: [Double] = []
     var tokens = 0
     var work = 0.0

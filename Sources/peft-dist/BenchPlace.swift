@@ -83,7 +83,9 @@ struct BenchPlace {
 
   /// The first examples of the data file; without one random ids, of a length between half of `maxSourceLength` and it, of a
   /// decoder of that length, all of them targets but the first.
-  func examples(_ count: Int, maxSourceLength: Int) throws -> [EncodedExample] {
+  func examples(
+    _ count: Int, maxSourceLength: Int, maxTargetLength: Int = 128, trainsOnSource: Bool = false
+  ) throws -> [EncodedExample] {
     guard flags.dataFile != nil else {
       let generator = CounterGenerator(seed: 7, purpose: .bench)
       return (0..<count).map { index in
@@ -98,7 +100,8 @@ struct BenchPlace {
           target: model.description.kind == .classifier ? [Int32(index % 2)] : [2, 1], uncutSourceLength: length)
       }
     }
-    let dataset = try dataset(count, maxSourceLength: maxSourceLength)
+    let dataset = try dataset(
+      count, maxSourceLength: maxSourceLength, maxTargetLength: maxTargetLength, trainsOnSource: trainsOnSource)
     return (0..<count).map { dataset[$0] }
   }
 
@@ -112,7 +115,9 @@ struct BenchPlace {
   }
 
   /// At least `count` examples of the data file, encoded when they are first asked for.
-  func dataset(_ count: Int, maxSourceLength: Int) throws -> EncodedDataset {
+  func dataset(
+    _ count: Int, maxSourceLength: Int, maxTargetLength: Int = 128, trainsOnSource: Bool = false
+  ) throws -> EncodedDataset {
     let file = URL(fileURLWithPath: flags.dataFile ?? "")
     let texts = try task().examples(at: file)
     guard texts.count >= count else {
@@ -121,8 +126,8 @@ struct BenchPlace {
     return EncodedDataset(
       onDemand: texts, tokenizer: try tokenizer(),
       encoding: ExampleEncoding(
-        form: ExampleForm(model.description.kind), source: maxSourceLength, target: 8,
-        trainsOnSource: model.description.kind == .decoder))
+        form: ExampleForm(model.description.kind), source: maxSourceLength, target: maxTargetLength,
+        trainsOnSource: trainsOnSource && model.description.kind == .decoder))
   }
 
   /// The task of the data file, as the model does it.

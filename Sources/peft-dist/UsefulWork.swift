@@ -15,8 +15,8 @@ struct UsefulWork {
     let (source, target) = (sources.reduce(0, +), targets.reduce(0, +))
     var products = 0.0
     for linear in model.linears {
-      let isHead = model.outputHeadPaths.contains(linear.path)
-      products += 2 * Double(linear.weight.count) * (Self.readsSource(linear, model) && !isHead ? source : target)
+      let isLate = (model.outputHeadPaths + model.lateLinearPaths).contains(linear.path)
+      products += 2 * Double(linear.weight.count) * (Self.readsSource(linear, model) && !isLate ? source : target)
     }
     // Scores and context: two products of [queries, keys] by the width of a layer's heads.
     let width = Double(model.headCount * model.headWidth)

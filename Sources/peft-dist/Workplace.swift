@@ -61,12 +61,13 @@ struct Workplace {
     weights = try Self.weights(of: model, other.weights.precision, folder: folder, cache: cache)
   }
 
-  /// The projections but the output head, whose loss is computed in fp32.
+  /// The projections; the output head only in bfloat16, and not that of a classifier, which is trained.
   static func weights(
     of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL
   ) throws -> FrozenWeights {
     let description = model.description
-    let linears = description.linears.filter { !description.outputHeadPaths.contains($0.path) }
+    let includesHead = precision == .bf16 && description.kind != .classifier
+    let linears = description.linears.filter { includesHead || !description.outputHeadPaths.contains($0.path) }
     return switch precision {
     case .fp32: .fp32
     case .bf16: .bf16(try PackedWeights(linears, identity: folder.identity(), directory: cache))

@@ -5,41 +5,44 @@ import TensorCore
 /// The label of a position that is no target.
 public let ignoredLabel: Int32 = -100
 
+/// Most logits of a tile, in elements: 32 MB.
+private let mostTileLogits = 8 << 20
+
 extension Tape {
-  /// Sum over the targets of `-log softmax(scale * h headᵀ)[label]`, and the seed of the backward pass.
+  /// Sum over the targets of `-log softmax(h headᵀ)[label]`, and the seed of the backward pass.
   ///
   /// The logits exist a tile of rows at a time: the gradient to h and head is computed with them, as nothing lies between
   /// the loss and here. The gradient that flows back is that of `gradientScale * sum`.
   /// Shapes: h `[n, D]`, head `[V, D]`, labels `[n]`, -100 ignored. Returns the plain sum, in Double.
+  ///
+  /// - Parameter frozen: the head in the tape's precision; not read where the head is trained.
   public func linearCrossEntropy(
-    _ h: Variable, head: Variable, labels: [Int32], scale: Float, gradientScale: Float
+    _ h: Variable, head: Variable, frozen: FrozenProjection? = nil, labels: [Int32], gradientScale: Float
   ) -> Double {
     let (width, columns) = (h.value.width, head.shape[0])
     precondition(h.value.rows == labels.count, "cross-entropy: h \(h.shape), \(labels.count) labels")
     let wanted = h.needsGradient || head.needsGradient
-    let tileRows = min(max(labels.count, 1), max(16, 2_097_152 / columns))
-    let logits = allocate([tileRows, columns])
+    let projection = ProjectionWeight(
+      weight: head.value, layout: .outputByInput, frozen: head.needsGradient ? nil : frozen, isHalf: false, tape: self)
+    // Tiles of nearly the same size: each reads the whole head.
+    let tileCount = max(1, (labels.count * columns + mostTileLogits - 1) / mostTileLogits)
+    let tileRows = max(1, (labels.count + tileCount - 1) / tileCount)
+    let room = allocate([tileRows, columns])
     let inputGradient = h.needsGradient ? allocate(h.shape) : nil
     var sum = 0.0
     for first in stride(from: 0, to: labels.count, by: tileRows) {
       let rows = min(tileRows, labels.count - first)
-      let tile = h.value.rows(first..<first + rows)
-      multiply(
-        Matrix(tile), Matrix(head.value, transposed: true), into: Matrix(logits), m: rows, n: columns, k: width,
-        alpha: scale)
+      let (tile, logits) = (h.value.rows(first..<first + rows), room.rows(0..<rows))
+      projection.project(tile, into: logits)
       sum += labels.withUnsafeBufferPointer { labels in
         guard let base = labels.baseAddress else { return 0 }
         return k_cross_entropy(logits.pointer, base + first, rows, columns, wanted ? gradientScale : 0)
       }
-      if let inputGradient {
-        multiply(
-          Matrix(logits), Matrix(head.value), into: Matrix(inputGradient.rows(first..<first + rows)), m: rows,
-          n: width, k: columns, alpha: scale)
-      }
+      if let inputGradient { projection.projectBack(logits, into: inputGradient.rows(first..<first + rows)) }
       if let slot = head.slot {
         multiply(
           Matrix(logits, transposed: true), Matrix(tile), into: Matrix(slot.accumulator(in: pool)), m: columns,
-          n: width, k: rows, alpha: scale, beta: 1)
+          n: width, k: rows, beta: 1)
       }
     }
     if let inputGradient { h.slot?.add(inputGradient, in: pool) }

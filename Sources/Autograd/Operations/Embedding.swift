@@ -4,7 +4,7 @@ import TensorCore
 extension Tape {
   /// Rows of a table: `y[i] = table[ids[i]]`.
   ///
-  /// Shapes: table `[V, D]`, y `[n, D]`. Gradient: added to the rows of the table in the order of `ids`.
+  /// Shapes: table `[V, D]`, y `[n, D]`, of fp16 numbers if the table is. Gradient: added to the rows of the table in the order of `ids`.
   public func embedding(_ table: Variable, ids: [Int32]) -> Variable {
     let (count, width) = (table.shape[0], table.shape[1])
     let value = allocate([ids.count, width])
@@ -12,7 +12,7 @@ extension Tape {
       precondition(id >= 0 && id < count, "embedding: id \(id) of a table with \(count) rows")
       (value.pointer + row * width).update(from: table.value.pointer + Int(id) * width, count: width)
     }
-    let output = result(value, of: table)
+    let output = table.isHalf ? halfResult(value, of: table, isRounded: true) : result(value, of: table)
     record(output) { [self] gradient in
       guard let target = table.slot?.accumulator(in: pool) else { return }
       for (row, id) in ids.enumerated() {

@@ -37,7 +37,7 @@ extension PackedMatrix {
 }
 
 /// The weight of one projection and the products it is read by.
-private struct ProjectionWeight {
+struct ProjectionWeight {
   let weight: Tensor
   let layout: WeightLayout
   let frozen: FrozenProjection?
