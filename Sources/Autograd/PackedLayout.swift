@@ -4,6 +4,8 @@ public struct PackedLayout: Sendable, Equatable {
   public let starts: [Int]
   /// Rows of each sequence.
   public let lengths: [Int]
+  /// Position of each sequence's first row in it: where only its end lies here. Nil where all begin at 0.
+  private let firstPositions: [Int]?
   /// What dropout masks are keyed by: the data-set index of each sequence's example.
   public let examples: [UInt32]
   /// Where the second text of a pair begins in each sequence, counted from its start; its end for a single text. Nil where
@@ -23,7 +25,15 @@ public struct PackedLayout: Sendable, Equatable {
 
   /// Sequences with gaps between them, as in a key/value cache.
   public init(starts: [Int], lengths: [Int], examples: [UInt32], secondStarts: [Int]? = nil) {
+    self.init(
+      starts: starts, lengths: lengths, examples: examples, secondStarts: secondStarts, firstPositions: nil)
+  }
+
+  private init(
+    starts: [Int], lengths: [Int], examples: [UInt32], secondStarts: [Int]?, firstPositions: [Int]?
+  ) {
     self.secondStarts = secondStarts
+    self.firstPositions = firstPositions
     self.starts = starts
     self.lengths = lengths
     self.examples = examples
@@ -42,16 +52,21 @@ public struct PackedLayout: Sendable, Equatable {
   /// The first row of every sequence.
   public var firsts: RowSelection {
     RowSelection(
-      rows: starts.map { Int32($0) }, layout: PackedLayout(lengths: lengths.map { min($0, 1) }, examples: examples))
+      rows: starts.map { Int32($0) }, layout: PackedLayout(lengths: lengths.map { _ in 1 }, examples: examples))
   }
 
-  /// The last rows of every sequence, as many as `counts` says.
+  /// The last rows of every sequence, as many as `counts` says; they keep their positions.
   public func tails(_ counts: [Int]) -> RowSelection {
     let rows = counts.indices.flatMap { index in
       let end = starts[index] + lengths[index]
       return (end - counts[index]..<end).map { Int32($0) }
     }
-    return RowSelection(rows: rows, layout: PackedLayout(lengths: counts, examples: examples))
+    let packed = PackedLayout(lengths: counts, examples: examples)
+    return RowSelection(
+      rows: rows,
+      layout: PackedLayout(
+        starts: packed.starts, lengths: counts, examples: examples, secondStarts: nil,
+        firstPositions: zip(lengths, counts).map { $0 - $1 }))
   }
 
   /// Example and position of every row, in row order: the key of dropout masks.
@@ -60,9 +75,10 @@ public struct PackedLayout: Sendable, Equatable {
     var positions: [UInt32] = []
     rowExamples.reserveCapacity(tokenCount)
     positions.reserveCapacity(tokenCount)
-    for (example, length) in zip(examples, lengths) {
-      for position in 0..<length {
-        rowExamples.append(example)
+    for (index, length) in lengths.enumerated() {
+      let first = firstPositions?[index] ?? 0
+      for position in first..<first + length {
+        rowExamples.append(examples[index])
         positions.append(UInt32(position))
       }
     }

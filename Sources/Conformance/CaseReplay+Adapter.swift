@@ -68,7 +68,8 @@ extension CaseReplay {
   /// Null and an absent key are the same, so are 8 and 8.0, and one layer or pattern and a list of it; lists of modules are sets.
   private static func comparable(_ json: JSON?, _ key: String) -> String {
     switch json ?? .null {
-    case .integer where key == "layers_to_transform", .string where key == "layers_pattern": return "[\(comparable(json, ""))]"
+    case .integer where key == "layers_to_transform", .string where key == "layers_pattern":
+      return "[\(comparable(json, ""))]"
     case .array(let elements)
     where key == "target_modules" || key == "modules_to_save" || key == "feedforward_modules":
       return Set(elements.map { comparable($0, "") }).sorted().joined(separator: ", ")

@@ -6,7 +6,8 @@ extension GPT2 {
   public func startDecoding(
     _ batch: SourceBatch, maxNewTokens: Int, beamCount: Int, _ pass: ForwardPass
   ) -> any DecodingState {
-    GPT2DecodingState(self, sources: batch.sources, examples: batch.examples, maxNewTokens: maxNewTokens, beamCount: beamCount)
+    GPT2DecodingState(
+      self, sources: batch.sources, examples: batch.examples, maxNewTokens: maxNewTokens, beamCount: beamCount)
   }
 }
 

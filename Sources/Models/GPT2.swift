@@ -83,9 +83,13 @@ public final class GPT2: GenerativeModel {
       headWidth: config.headWidth, dropoutRate: config.dropoutRate, kind: .decoder,
       linears: blocks.flatMap(\.linears) + [head],
       sublayers: blocks.flatMap {
-        [Sublayer(path: $0.attentionPath, kind: .selfAttention), Sublayer(path: $0.feedForwardPath, kind: .feedForward)]
+        [
+          Sublayer(path: $0.attentionPath, kind: .selfAttention),
+          Sublayer(path: $0.feedForwardPath, kind: .feedForward),
+        ]
       },
-      outputHeadPaths: ["lm_head"], lateLinearPaths: blocks.last?.lateLinears.map(\.path) ?? [], architecture: "GPT2LMHeadModel", positionCount: config.positionCount,
+      outputHeadPaths: ["lm_head"], lateLinearPaths: blocks.last?.lateLinears.map(\.path) ?? [],
+      architecture: "GPT2LMHeadModel", positionCount: config.positionCount,
       wordEmbedding: tokens, defaultLoRATargets: ["c_attn"], defaultIA3Targets: ["c_attn", "mlp.c_proj"],
       defaultIA3FeedForward: ["mlp.c_proj"], layersPattern: ["h"], padID: config.padID, eosIDs: config.eosIDs)
   }
@@ -93,7 +97,7 @@ public final class GPT2: GenerativeModel {
   // MARK: Forward
 
   public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
-    let run = run(batch, pass, .fromFirstTarget)
+    let run = run(batch, pass, .targets)
     return loss(run.states, rows: run.targetRows, labels: batch.labels.flatMap(\.self), pass, gradientScale)
   }
 
@@ -101,7 +105,9 @@ public final class GPT2: GenerativeModel {
   func loss(
     _ states: Variable, rows: [Int32?], labels: [Int32], _ pass: ForwardPass, _ gradientScale: Float
   ) -> Double {
-    let targets = zip(rows, labels).compactMap { row, label in row.flatMap { label == ignoredLabel ? nil : ($0, label) } }
+    let targets = zip(rows, labels).compactMap { row, label in
+      row.flatMap { label == ignoredLabel ? nil : ($0, label) }
+    }
     guard !targets.isEmpty else { return 0 }
     let h = norm(pass.tape.embedding(states, ids: targets.map(\.0)), finalNorm, pass)
     let labels = targets.map(\.1)
@@ -116,7 +122,7 @@ public final class GPT2: GenerativeModel {
 
   /// Logits of the rows that predict the labels. A first label that no token stands before has a row of zeros.
   public func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {
-    let run = run(batch, pass, .all)
+    let run = run(batch, pass, .labels)
     let all = logits(run.states, run.layout, pass).value
     let picked = pass.tape.embedding(Variable(constant: all), ids: run.targetRows.map { $0 ?? 0 })
     for (row, source) in run.targetRows.enumerated() where source == nil { picked.value.rows(row..<row + 1).fill(0) }
@@ -125,7 +131,7 @@ public final class GPT2: GenerativeModel {
 
   /// Logits of every position `[n, V]`, virtual tokens included, for the tokens of sources and labels.
   public func logitsOfAllPositions(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {
-    let run = run(batch, pass, .all)
+    let run = run(batch, pass, .tokens)
     return logits(run.states, run.layout, pass)
   }
 
@@ -133,12 +139,14 @@ public final class GPT2: GenerativeModel {
     head(norm(states, finalNorm, pass), layout, pass)
   }
 
-  /// The rows whose states a run is for.
-  private enum Wanted {
-    /// Those of all tokens, the last label among them, which predicts nothing.
-    case all
+  /// What a run is for.
+  private enum Purpose {
+    /// The states of all tokens, the last label among them, which predicts nothing.
+    case tokens
+    /// Those before it.
+    case labels
     /// Those from the first on that predicts a target.
-    case fromFirstTarget
+    case targets
   }
 
   /// The states before the last norm, and the row that predicts each label: that of the token before it.
@@ -148,16 +156,17 @@ public final class GPT2: GenerativeModel {
     let targetRows: [Int32?]
   }
 
-  private func run(_ batch: LeafBatch, _ pass: ForwardPass, _ wanted: Wanted) -> Run {
+  private func run(_ batch: LeafBatch, _ pass: ForwardPass, _ purpose: Purpose) -> Run {
+    let unread = purpose == .tokens ? 0 : 1
     let inputs = zip(batch.sources, batch.labels).map { source, labels in
-      source + labels.dropLast(wanted == .all ? 0 : 1).map { $0 == ignoredLabel ? configuration.padID : $0 }
+      source + labels.dropLast(unread).map { $0 == ignoredLabel ? configuration.padID : $0 }
     }
     let counts = batch.labels.map { $0.count - ($0.firstIndex { $0 != ignoredLabel } ?? $0.count) }
-    let (states, layout) = read(inputs, examples: batch.examples, tails: wanted == .all ? nil : counts, pass)
+    let (states, layout) = read(inputs, examples: batch.examples, tails: purpose == .targets ? counts : nil, pass)
     var rows: [Int32?] = []
     for (index, labels) in batch.labels.enumerated() {
       let start = layout.starts[index]
-      let first = start + layout.lengths[index] - labels.count - (wanted == .all ? 1 : 0)
+      let first = start + layout.lengths[index] - labels.count - 1 + unread
       rows += labels.indices.map { first + $0 >= start ? Int32(first + $0) : nil }
     }
     return Run(states: states, layout: layout, targetRows: rows)

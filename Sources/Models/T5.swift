@@ -159,7 +159,8 @@ public final class T5: GenerativeModel {
       headWidth: config.headWidth, dropoutRate: config.dropoutRate, kind: .encoderDecoder,
       linears: encoder.linears + decoder.linears + [head],
       sublayers: encoder.sublayers + decoder.sublayers,
-      outputHeadPaths: ["lm_head"], architecture: "T5ForConditionalGeneration", wordEmbedding: shared, defaultLoRATargets: ["q", "v"],
+      outputHeadPaths: ["lm_head"], architecture: "T5ForConditionalGeneration", wordEmbedding: shared,
+      defaultLoRATargets: ["q", "v"],
       defaultIA3Targets: ["k", "v", "wo"], defaultIA3FeedForward: ["wo"], layersPattern: ["block"],
       padID: config.padID, eosIDs: config.eosIDs)
   }

@@ -101,7 +101,8 @@ public struct ModelDescription: Sendable {
   public init(
     modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
     headWidth: Int, dropoutRate: Float, kind: ModelKind, linears: [Linear], sublayers: [Sublayer],
-    outputHeadPaths: [String], lateLinearPaths: [String] = [], head: ClassifierHead? = nil, architecture: String, positionCount: Int? = nil,
+    outputHeadPaths: [String], lateLinearPaths: [String] = [], head: ClassifierHead? = nil, architecture: String,
+    positionCount: Int? = nil,
     wordEmbedding: Parameter,
     defaultLoRATargets: [String], defaultIA3Targets: [String], defaultIA3FeedForward: [String],
     layersPattern: [String], padID: Int32, eosIDs: [Int32]

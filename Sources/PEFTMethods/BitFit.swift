@@ -47,8 +47,10 @@ public final class BitFit: MergeableMethod {
     let targets = isLoRA ? try Self.targets(model) : []
     parameters = base.map { base in
       let isWrapped = targets.contains { $0.bias === base }
-      let tensor = isLoRA ? (isWrapped ? "base_layer.bias" : String(base.name.split(separator: ".").last ?? "")) :
-        "ln_tuning_layers.weight"
+      let tensor =
+        isLoRA
+        ? (isWrapped ? "base_layer.bias" : String(base.name.split(separator: ".").last ?? ""))
+        : "ln_tuning_layers.weight"
       let name = "\(Self.prefix)\(base.modulePath).\(tensor)"
       return Parameter(name, values(name, base.shape) ?? base.value.copy())
     }
@@ -66,7 +68,8 @@ public final class BitFit: MergeableMethod {
 
   public var trainedParts: String? {
     guard !Self.hasBiases(model) else { return "\(base.count) biases and scales of norms" }
-    return "the scales of \(base.count) layer norms; the model has no biases, its relative attention bias is a table and stays frozen"
+    return
+      "the scales of \(base.count) layer norms; the model has no biases, its relative attention bias is a table and stays frozen"
   }
 
   public var substitutions: [(base: Parameter, site: Int)] { base.enumerated().map { ($1, $0) } }

@@ -155,7 +155,8 @@ public final class IA3: MergeableMethod {
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
     let config: JSON = [
       "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": nil,
-      "fan_in_fan_out": .bool(model.fanInFanOut), "feedforward_modules": configuration.feedForwardModules.json, "inference_mode": true,
+      "fan_in_fan_out": .bool(model.fanInFanOut), "feedforward_modules": configuration.feedForwardModules.json,
+      "inference_mode": true,
       "init_ia3_weights": true, "modules_to_save": nil, "peft_type": "IA3", "revision": nil,
       "target_modules": configuration.targetModules.json, "task_type": .string(model.kind.rawValue),
     ]

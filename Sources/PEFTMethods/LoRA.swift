@@ -96,7 +96,9 @@ public final class LoRA: MergeableMethod {
       }
     }
     // A head that shares its tensor with the embedding is copied for itself alone.
-    let head = description.linears.first { description.outputHeadPaths.contains($0.path) && $0.weight === description.wordEmbedding }
+    let head = description.linears.first {
+      description.outputHeadPaths.contains($0.path) && $0.weight === description.wordEmbedding
+    }
     var savedHeads: [String: Int] = [:]
     for base in model.parameters where saved(base.modulePath) { train(base, name: Self.prefix + base.name) }
     if let head, saved(head.path) {

@@ -142,7 +142,9 @@ public enum MethodCatalogue {
   /// A folder that does not fit the model says which base it was made for.
   private static func readOne(_ url: URL, model: any LanguageModel, trainsHead: Bool) throws -> any PEFTMethod {
     let folder = try AdapterFolder.read(url)
-    do { return try read(folder, model: model, trainsHead: trainsHead) } catch CheckpointError.unfitWeights(_, let problems) {
+    do { return try read(folder, model: model, trainsHead: trainsHead) } catch CheckpointError.unfitWeights(
+      _, let problems)
+    {
       let base = try? folder.config.optionalString("base_model_name_or_path")
       throw MethodError.unfitTensors(
         path: folder.url.path,

@@ -54,7 +54,8 @@ public struct PromptTemplate: Sendable, Equatable {
     description = text
     self.parts = parts
     let inputs = parts.filter { [.text, .first, .second].contains($0) }
-    guard inputs == [.text] || Set(inputs.map { $0 == .first }).count == 2 && inputs.count == 2 && !inputs.contains(.text),
+    guard
+      inputs == [.text] || Set(inputs.map { $0 == .first }).count == 2 && inputs.count == 2 && !inputs.contains(.text),
       virtualTokenCount > 0, virtualTokenCount < 1 << 16
     else {
       throw MethodError.badOption(
@@ -94,7 +95,8 @@ public struct PromptTemplate: Sendable, Equatable {
           return .anchor(ids: ids.map { Int32($0) })
         }
         return .virtual(try own.int("virtual_tokens", in: 0...65_535))
-      default: throw config.error("prompt_template_parts", expected: "objects, and 'text' or 'sentence1' and 'sentence2'")
+      default:
+        throw config.error("prompt_template_parts", expected: "objects, and 'text' or 'sentence1' and 'sentence2'")
       }
     }
     try self.init(config.string("prompt_template"), parts: parts)

@@ -175,7 +175,8 @@ public final class PromptTuning: PEFTMethod {
     read: { folder, model in
       try folder.config.refuse(["modules_to_save"])
       let (count, width) = (try folder.config.dimension("num_virtual_tokens"), model.description.hiddenSize)
-      let submodules = try folder.config.optionalInt("num_transformer_submodules")
+      let submodules =
+        try folder.config.optionalInt("num_transformer_submodules")
         ?? (model.description.kind == .encoderDecoder ? 2 : 1)
       guard (1...2).contains(submodules) else {
         throw folder.config.error("num_transformer_submodules", expected: "1 or 2")

@@ -38,7 +38,9 @@ public final class TrainedHead: MergeableMethod {
 
   public var name: String { method.name }
   public var parameters: [Parameter] { method.parameters + copies }
-  public var trainedParts: String? { [method.trainedParts, "the classifier's head"].compactMap(\.self).joined(separator: "; ") }
+  public var trainedParts: String? {
+    [method.trainedParts, "the classifier's head"].compactMap(\.self).joined(separator: "; ")
+  }
   public var learningRateFactors: [Double] { method.learningRateFactors + copies.map { _ in 1 } }
   public var virtualTokenCount: Int { method.virtualTokenCount }
   public var occupiedPositionCount: Int { method.occupiedPositionCount }

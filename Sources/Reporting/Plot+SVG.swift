@@ -164,7 +164,8 @@ private struct SVGPlot {
   private func name(_ series: Plot.Series, _ x: Double, _ y: Double, anchor: String) -> String {
     let text = PlotLabels.shortened(series.name, to: Self.longestName)
     let full = text == series.name ? "" : "<title>\(Markup.escaped(series.name))</title>"
-    return "<text class=\"name s\(series.colour % PlotStyle.colourCount)\" x=\"\(Self.number(x))\" y=\"\(Self.number(y))\" "
+    return
+      "<text class=\"name s\(series.colour % PlotStyle.colourCount)\" x=\"\(Self.number(x))\" y=\"\(Self.number(y))\" "
       + "text-anchor=\"\(anchor)\">\(full)\(Markup.escaped(text))</text>"
   }
 

@@ -14,11 +14,13 @@ enum PlotStyle {
   /// Variables on a light ground.
   static let lightVariables = variables(
     light,
-    "--page: #f6f7f8; --card: #ffffff; --ink: #1b1f24; --soft: #5a6370; --line: #dfe3e8; --grid: #e9ecef; --mark: #fff7db;")
+    "--page: #f6f7f8; --card: #ffffff; --ink: #1b1f24; --soft: #5a6370; --line: #dfe3e8; --grid: #e9ecef; --mark: #fff7db;"
+  )
   /// Variables on a dark ground.
   static let darkVariables = variables(
     dark,
-    "--page: #14171a; --card: #1c2024; --ink: #e8eaed; --soft: #a0a8b2; --line: #343a41; --grid: #2a2f35; --mark: #37321f;")
+    "--page: #14171a; --card: #1c2024; --ink: #e8eaed; --soft: #a0a8b2; --line: #343a41; --grid: #2a2f35; --mark: #37321f;"
+  )
 
   static let root =
     ":root { color-scheme: light dark; \(lightVariables) } "

@@ -75,7 +75,8 @@ extension RunReport {
   }
 
   static func duration(_ seconds: Double) -> String {
-    seconds < 100 ? String(format: seconds < 10 ? "%.2f s" : "%.1f s", seconds) : ReadableNumbers.duration(seconds: seconds)
+    seconds < 100
+      ? String(format: seconds < 10 ? "%.2f s" : "%.1f s", seconds) : ReadableNumbers.duration(seconds: seconds)
   }
 
   // MARK: The course

@@ -42,7 +42,9 @@ extension RunReport {
     let smallest = runs.filter { $0.trainableParameters != nil }.min {
       ($0.trainableParameters ?? 0) < ($1.trainableParameters ?? 0)
     }
-    let fastest = runs.filter { $0.secondsPerEpoch != nil }.min { ($0.secondsPerEpoch ?? 0) < ($1.secondsPerEpoch ?? 0) }
+    let fastest = runs.filter { $0.secondsPerEpoch != nil }.min {
+      ($0.secondsPerEpoch ?? 0) < ($1.secondsPerEpoch ?? 0)
+    }
     let found: [(String, String?, RunRecord?)] = [
       ("best \(metric)", best.map { Self.score($0.bestValue) }, best),
       ("fewest trained parameters", smallest?.trainableParameters.map { ReadableNumbers.grouped($0) }, smallest),

@@ -33,7 +33,8 @@ extension RunReport {
       ("Validation \(metric) by step", { $0.value }), ("Validation loss by step", { $0.loss }),
       ("Training loss since the evaluation before, by step", { $0.trainingLoss }),
     ]
-    return kinds.filter { _, value in runs.contains { $0.evaluations.contains { value($0) != nil } } }.map { title, value in
+    return kinds.filter { _, value in runs.contains { $0.evaluations.contains { value($0) != nil } } }.map {
+      title, value in
       let rows = runs.map { run in
         [Self.escaped(run.name)]
           + steps.map { step in

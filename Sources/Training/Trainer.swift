@@ -178,7 +178,10 @@ public final class Trainer {
   private func evaluate() throws -> Bool {
     guard let validation, state.evaluatedStep != state.step else { return true }
     PhaseBoard.enter("evaluating after step \(state.step)")
-    guard let report = try engine.stages.measure(.evaluation, { try evaluation.evaluate(validation, writesAnswers: metric.needsAnswers) }) else {
+    guard
+      let report = try engine.stages.measure(
+        .evaluation, { try evaluation.evaluate(validation, writesAnswers: metric.needsAnswers) })
+    else {
       return false
     }
     state.evaluatedStep = state.step

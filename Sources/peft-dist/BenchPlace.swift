@@ -54,6 +54,9 @@ struct BenchFlags: ParsableArguments {
 /// A model, its workers, and examples to measure with.
 @MainActor
 struct BenchPlace {
+  /// Most tokens of a target, end-of-sequence included, unless told otherwise.
+  nonisolated static let defaultTargetLength = 128
+
   let flags: BenchFlags
   let leaf: LeafFlags
   let world: World
@@ -84,7 +87,7 @@ struct BenchPlace {
   /// The first examples of the data file; without one random ids, of a length between half of `maxSourceLength` and it, of a
   /// decoder of that length, all of them targets but the first.
   func examples(
-    _ count: Int, maxSourceLength: Int, maxTargetLength: Int = 128, trainsOnSource: Bool = false
+    _ count: Int, maxSourceLength: Int, maxTargetLength: Int = defaultTargetLength, trainsOnSource: Bool = false
   ) throws -> [EncodedExample] {
     guard flags.dataFile != nil else {
       let generator = CounterGenerator(seed: 7, purpose: .bench)
@@ -116,7 +119,7 @@ struct BenchPlace {
 
   /// At least `count` examples of the data file, encoded when they are first asked for.
   func dataset(
-    _ count: Int, maxSourceLength: Int, maxTargetLength: Int = 128, trainsOnSource: Bool = false
+    _ count: Int, maxSourceLength: Int, maxTargetLength: Int = defaultTargetLength, trainsOnSource: Bool = false
   ) throws -> EncodedDataset {
     let file = URL(fileURLWithPath: flags.dataFile ?? "")
     let texts = try task().examples(at: file)

@@ -17,7 +17,8 @@ struct CompareCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Methods to compare, instead of --method: names as there, such as full,lora,lora+prompt-tuning. Of rates, "
-        + "--learning-rate-of NAME=X comes first, then --learning-rate, then the default of each method.", valueName: "a,b,c"))
+        + "--learning-rate-of NAME=X comes first, then --learning-rate, then the default of each method.",
+      valueName: "a,b,c"))
   var methods: String
   @OptionGroup var train: TrainCommand
 

@@ -51,7 +51,9 @@ struct Comparison {
     print(report.table)
     print("")
     print("report  \(output.appendingPathComponent("comparison.html").path)")
-    if !diverged.isEmpty { print("left out, as their loss left the finite numbers: \(diverged.joined(separator: ", "))") }
+    if !diverged.isEmpty {
+      print("left out, as their loss left the finite numbers: \(diverged.joined(separator: ", "))")
+    }
     return .done
   }
 

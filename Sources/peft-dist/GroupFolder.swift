@@ -16,7 +16,9 @@ enum GroupFolder {
       "config.json", "adapter_config.json", "train.jsonl", "test.jsonl", RunFolder.configurationName,
       RunFolder.metricsName, RunFolder.summaryName,
     ]
-    if let other = others.first(where: holds) { throw TrainingError.otherRun(folder: url.path, reason: "it holds \(other)") }
+    if let other = others.first(where: holds) {
+      throw TrainingError.otherRun(folder: url.path, reason: "it holds \(other)")
+    }
     if holds("members"), !resume { throw TrainingError.runExists(folder: url.path) }
     return try RunFolderLock(url)
   }

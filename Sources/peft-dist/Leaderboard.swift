@@ -59,7 +59,9 @@ struct Leaderboard {
   /// - Throws: `SweepError.noFiniteScore`.
   func keepBestAdapter(in output: URL) throws {
     guard let best else { throw SweepError.noFiniteScore(metric: metric.name) }
-    let (target, partial) = (output.appendingPathComponent("adapter"), output.appendingPathComponent(".adapter.partial"))
+    let (target, partial) = (
+      output.appendingPathComponent("adapter"), output.appendingPathComponent(".adapter.partial")
+    )
     for old in [partial, target] where FileManager.default.fileExists(atPath: old.path) {
       try FileManager.default.removeItem(at: old)
     }

@@ -123,7 +123,8 @@ struct MethodFlags: ParsableArguments {
   ///   - textIDs: ids of a text, special tokens included.
   ///   - wordIDs: ids of words alone.
   ///   - labelIDs: ids of each label word.
-  func options(textIDs: (String) -> [Int32], wordIDs: (String) -> [Int32], labelIDs: [[Int32]]) throws -> MethodOptions {
+  func options(textIDs: (String) -> [Int32], wordIDs: (String) -> [Int32], labelIDs: [[Int32]]) throws -> MethodOptions
+  {
     var options = MethodOptions()
     options.virtualTokenCount = virtualTokens
     switch promptInit {

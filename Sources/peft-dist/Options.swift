@@ -121,3 +121,8 @@ struct WatchFlags: ParsableArguments {
     }
   }
 }
+
+/// Which tokens a decoder such as GPT-2 is trained to write.
+enum LossScope: String, CaseIterable, ExpressibleByArgument {
+  case target, all
+}

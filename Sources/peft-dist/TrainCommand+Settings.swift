@@ -11,7 +11,8 @@ extension TrainCommand {
   ///
   /// - Parameter learningRate: nil where the optimizer finds its own.
   func settings(
-    totalSteps: Int, learningRate: Double?, dropout: Double, encoding: ExampleEncoding, labels: [String], modelIdentity: String,
+    totalSteps: Int, learningRate: Double?, dropout: Double, encoding: ExampleEncoding, labels: [String],
+    modelIdentity: String,
     trainCount: Int, leafTokens: Int
   ) -> [RunConfiguration.Setting] {
     func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
@@ -22,7 +23,7 @@ extension TrainCommand {
       ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
       ("eval_every", number(evalEvery)),
       ("label_names", data.labelNames == nil ? .null : .string(labels.joined(separator: ","))),
-      ("loss_on", encoding.form == .continuation ? .string(lossOn) : .null),
+      ("loss_on", encoding.form == .continuation ? .string(lossOn.rawValue) : .null),
     ]
     let arithmetic: [(String, JSON)] = [
       ("leaf_tokens", .integer(leafTokens)), ("precision", .string(leaf.precision)),

@@ -37,7 +37,7 @@ struct TrainCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "What a decoder such as GPT-2 is trained to write: the target alone, or all tokens.", valueName: "target|all"))
-  var lossOn = "target"
+  var lossOn = LossScope.target
   @Option(help: ArgumentHelp("Examples of one optimizer step, over all ranks.", valueName: "n"))
   var globalBatchSize = 32
   @Option(help: ArgumentHelp("Passes over the data.", valueName: "n"))
@@ -149,9 +149,6 @@ struct TrainCommand: ParsableCommand {
     }
     if case .constant = scaling, initialLossScale != nil || lossScaleWindow != nil {
       throw ValidationError("--initial-loss-scale and --loss-scale-window belong to --loss-scale dynamic")
-    }
-    guard ["target", "all"].contains(lossOn) else {
-      throw ValidationError("--loss-on \(lossOn): expected target or all")
     }
     guard ["stop", "skip"].contains(nonFinite) else {
       throw ValidationError("--non-finite \(nonFinite): expected stop or skip")

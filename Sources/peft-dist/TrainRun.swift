@@ -71,7 +71,7 @@ struct TrainRun {
     PhaseBoard.enter("reading the data")
     train = try place.dataset(
       trainLocation, task: task,
-      encoding: place.encoding(flags.data, task, tuned, trainsOnSource: flags.lossOn == "all"), flags: flags.data,
+      encoding: place.encoding(flags.data, task, tuned, trainsOnSource: flags.lossOn == .all), flags: flags.data,
       visits: flags.steps.map { $0 * flags.globalBatchSize })
     let hasFile =
       flags.evalFile != nil
@@ -135,7 +135,8 @@ struct TrainRun {
   ///   - limit: pause after this step, if the run is longer.
   ///   - known: the numeric identity, if it was measured before.
   ///   - printsResult: whether the result goes to standard output.
-  func run(until limit: Int = .max, identity known: NumericIdentity? = nil, printsResult: Bool = true) throws -> Outcome {
+  func run(until limit: Int = .max, identity known: NumericIdentity? = nil, printsResult: Bool = true) throws -> Outcome
+  {
     describe()
     if flags.dryRun { return .done }
     try checkTestData()
@@ -278,7 +279,7 @@ struct TrainRun {
 
   /// - Parameter examples: indices into the data; nil for the first ones.
   private func judged(_ location: URL, examples: [Int]?) throws -> EvaluationSet {
-    let isTrain = location == trainLocation && flags.lossOn != "all"
+    let isTrain = location == trainLocation && flags.lossOn != .all
     let dataset =
       isTrain && examples != nil
       ? train : try place.dataset(location, task: task, encoding: encoding, flags: flags.data, visits: flags.evalLimit)

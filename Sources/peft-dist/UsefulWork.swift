@@ -14,8 +14,9 @@ struct UsefulWork {
     }
     let (source, target) = (sources.reduce(0, +), targets.reduce(0, +))
     var products = 0.0
+    let latePaths = Set(model.outputHeadPaths + model.lateLinearPaths)
     for linear in model.linears {
-      let isLate = (model.outputHeadPaths + model.lateLinearPaths).contains(linear.path)
+      let isLate = latePaths.contains(linear.path)
       products += 2 * Double(linear.weight.count) * (Self.readsSource(linear, model) && !isLate ? source : target)
     }
     // Scores and context: two products of [queries, keys] by the width of a layer's heads.

@@ -42,8 +42,9 @@ import Testing
       for (method, result) in zip(Self.methods, expected) {
         let folder = tiny.file("\(output)/members/\(method)")
         let summary = try JSONObject(file: folder.appending(path: "summary.json"))
-        let bytes = try FileManager.default.attributesOfItem(
-          atPath: folder.appending(path: "adapter/adapter_model.safetensors").path)[.size] as? Int
+        let bytes =
+          try FileManager.default.attributesOfItem(
+            atPath: folder.appending(path: "adapter/adapter_model.safetensors").path)[.size] as? Int
         #expect(try summary.int("adapter_bytes") == bytes && result.weights.hasPrefix(summary.string("adapter_sha256")))
         #expect(try summary.double("seconds_per_epoch") > 0 && summary.ints("peak_rss_mb").count == ranks ?? 1)
         let cells = try RunReport(title: "", runs: [RunRecord(folder: folder, name: method)]).table
@@ -62,7 +63,8 @@ import Testing
     // Step 12 of each method fails; the first method is still whole after one restart, then the second breaks.
     for _ in 0..<2 {
       let broken = try tiny.run(arguments(tiny, to: "run", ["--resume"]), faults: "throw:0:12")
-      #expect(broken.exitCode == 1 && !FileManager.default.fileExists(atPath: tiny.file("run/members/lora/adapter").path))
+      #expect(
+        broken.exitCode == 1 && !FileManager.default.fileExists(atPath: tiny.file("run/members/lora/adapter").path))
     }
     let halfway = try tiny.run(
       ["compare", "--methods", "lora"] + tiny.training(to: "run", Self.flags + ["--resume"]).dropFirst(), ranks: 2)
@@ -109,12 +111,13 @@ import Testing
     nothing.expectOneError(containing: [tiny.data.path, "expected the output folder of a training run"])
   }
 
-  @Test(arguments: [
-    (["--methods", "lora,nix"], "nix"), (["--methods", "lora,lora"], "'lora' is there twice"),
-    (["--methods", ""], "--methods"), (["--methods", "lora+full"], "alone"),
-    (["--methods", "lora", "--learning-rate-of", "ia3=1"], "--learning-rate-of ia3"),
-    (["--methods", "lora", "--init-adapter", "x"], "--init-adapter"), ([], "--methods"),
-  ] as [([String], String)])
+  @Test(
+    arguments: [
+      (["--methods", "lora,nix"], "nix"), (["--methods", "lora,lora"], "'lora' is there twice"),
+      (["--methods", ""], "--methods"), (["--methods", "lora+full"], "alone"),
+      (["--methods", "lora", "--learning-rate-of", "ia3=1"], "--learning-rate-of ia3"),
+      (["--methods", "lora", "--init-adapter", "x"], "--init-adapter"), ([], "--methods"),
+    ] as [([String], String)])
   func badFlags(flags: [String], words: String) throws {
     let tiny = try TinyRun()
     let run = try tiny.run(["compare"] + flags + tiny.training(to: "run").dropFirst())

@@ -115,7 +115,7 @@ import Testing
 
 /// A family's tiny model, made by `init-model`, with a golden tokenizer, and data for its task.
 final class TinyFamily {
-  let tiny = try! TinyRun()  // swift-format-ignore: NeverUseForceTry
+  let tiny: TinyRun
   let family: FamilyTests.Family
   var model: URL { tiny.file("family") }
   var data: URL { tiny.file("family-data") }
@@ -124,6 +124,7 @@ final class TinyFamily {
   static let testCount = 9
 
   init(_ family: FamilyTests.Family) throws {
+    tiny = try TinyRun()
     self.family = family
     let tokenizer = TinyRun.goldens.appending(path: "tokenizers/\(family.name)")
     let run = try tiny.run([

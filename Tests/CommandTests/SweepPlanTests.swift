@@ -4,10 +4,11 @@ import Testing
 
 /// Which members a sweep has, and which go on.
 @Suite struct SweepPlanTests {
-  @Test(arguments: [
-    (9, 900, 3, 1, [100, 300, 900]), (9, 900, 3, 200, [300, 900]), (9, 900, 1, 1, [900]), (1, 900, 3, 1, [900]),
-    (2, 10, 3, 1, [3, 10]), (8, 16, 2, 1, [2, 4, 8, 16]), (100, 20, 3, 1, [2, 6, 20]), (9, 2, 3, 1, [2]),
-  ] as [(Int, Int, Int, Int, [Int])])
+  @Test(
+    arguments: [
+      (9, 900, 3, 1, [100, 300, 900]), (9, 900, 3, 200, [300, 900]), (9, 900, 1, 1, [900]), (1, 900, 3, 1, [900]),
+      (2, 10, 3, 1, [3, 10]), (8, 16, 2, 1, [2, 4, 8, 16]), (100, 20, 3, 1, [2, 6, 20]), (9, 2, 3, 1, [2]),
+    ] as [(Int, Int, Int, Int, [Int])])
   func rungs(members: Int, steps: Int, eta: Int, least: Int, expected: [Int]) {
     let halving = SuccessiveHalving(memberCount: members, totalSteps: steps, eta: eta, minSteps: least)
     #expect(halving.rungs == expected)

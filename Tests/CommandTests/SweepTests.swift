@@ -35,7 +35,9 @@ import Testing
     let board = try JSONObject(file: tiny.file("sweep-3/leaderboard.json"))
     let rungs = try board.ints("rungs")
     let entries = try board.array("members").map { entry in
-      guard case .object(let members) = entry else { throw CheckpointError.wrongKind(path: "", expected: "", found: "") }
+      guard case .object(let members) = entry else {
+        throw CheckpointError.wrongKind(path: "", expected: "", found: "")
+      }
       return JSONObject(members, origin: "leaderboard")
     }
     #expect(entries.count == 12 && rungs.count == 4)
@@ -88,7 +90,9 @@ import Testing
     let after = try FolderContent(tiny.file("run"))
     let again = try tiny.run(arguments(tiny, to: "run", ["--resume"]), ranks: 2)
     #expect(again.exitCode == 0 && again.errors.contains("is finished; nothing to do"), "\(again.errors)")
-    #expect(try FolderContent(tiny.file("run")).files.filter { $0.key != ".lock" } == after.files.filter { $0.key != ".lock" })
+    #expect(
+      try FolderContent(tiny.file("run")).files.filter { $0.key != ".lock" } == after.files.filter { $0.key != ".lock" }
+    )
     let other = try tiny.run(arguments(tiny, to: "run", ["--resume", "--halving-eta", "3"]))
     #expect(other.exitCode == 1)
     other.expectOneError(containing: ["sweep.json", "members, steps or --halving-eta"])
@@ -120,16 +124,21 @@ import Testing
     none.expectOneError(containing: ["no member of the sweep has a finite accuracy", "--learning-rates"])
   }
 
-  @Test(arguments: [
-    (["--learning-rates", "0.1,x"], "--learning-rates 0.1,x: expected numbers from 0 between commas, found 'x'"),
-    (["--seeds", "1,1"], "--seeds 1,1: a value is there twice"), (["--seeds", "-1"], "--seeds"),
-    (["--virtual-token-counts", "0"], "--virtual-token-counts 0"), (["--prompt-inits", "nix"], "--prompt-init nix"),
-    (["--prompt-inits", "text"], "--prompt-init-text"), (["--halving-eta", "0"], "--halving-eta 0"),
-    (["--trials", "0"], "--trials 0"), (["--eval-every", "0"], "--eval-every 0"), (["--min-steps", "0"], "--min-steps 0"),
-    (["--method", "lora", "--virtual-token-counts", "3"], "--virtual-token-counts: --method lora has no virtual tokens"),
-    (["--method", "lora", "--prompt-inits", "random"], "--prompt-inits belongs to"),
-    (["--learning-rates", "1", "--learning-rate-of", "lora=1"], "exclude each other"),
-  ] as [([String], String)])
+  @Test(
+    arguments: [
+      (["--learning-rates", "0.1,x"], "--learning-rates 0.1,x: expected numbers from 0 between commas, found 'x'"),
+      (["--seeds", "1,1"], "--seeds 1,1: a value is there twice"), (["--seeds", "-1"], "--seeds"),
+      (["--virtual-token-counts", "0"], "--virtual-token-counts 0"), (["--prompt-inits", "nix"], "--prompt-init nix"),
+      (["--prompt-inits", "text"], "--prompt-init-text"), (["--halving-eta", "0"], "--halving-eta 0"),
+      (["--trials", "0"], "--trials 0"), (["--eval-every", "0"], "--eval-every 0"),
+      (["--min-steps", "0"], "--min-steps 0"),
+      (
+        ["--method", "lora", "--virtual-token-counts", "3"],
+        "--virtual-token-counts: --method lora has no virtual tokens"
+      ),
+      (["--method", "lora", "--prompt-inits", "random"], "--prompt-inits belongs to"),
+      (["--learning-rates", "1", "--learning-rate-of", "lora=1"], "exclude each other"),
+    ] as [([String], String)])
   func badFlags(flags: [String], words: String) throws {
     let tiny = try TinyRun()
     let run = try tiny.run(["sweep"] + tiny.training(to: "run").dropFirst() + flags)

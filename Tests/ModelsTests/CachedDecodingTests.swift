@@ -84,7 +84,8 @@ import Testing
   func panelsGiveTheSameLogits(name: String, kind: String) throws {
     let model = try Golden.model(name)
     let method = kind == "full" ? FullFineTuning(model) : try Golden.method(kind, model)
-    for parameter in method.parameters where kind == "full" && parameter.name.hasSuffix(name == "gpt2" ? "c_proj.weight" : "wo.weight") {
+    for parameter in method.parameters
+    where kind == "full" && parameter.name.hasSuffix(name == "gpt2" ? "c_proj.weight" : "wo.weight") {
       for index in 0..<parameter.count { parameter.value.pointer[index] *= 1.5 }
     }
     func logits(_ panels: WeightPanels?) -> [Float] {
@@ -93,7 +94,9 @@ import Testing
         tape: tape, sites: method.parameters.map { Variable(constant: $0.value) }, panels: panels)
       let state = model.startDecoding(
         sources: Self.leaf.sources, examples: Self.leaf.examples, maxNewTokens: 2, pass)
-      return state.step(tokens: Self.leaf.sources.indices.compactMap { state.prompt(ofSource: $0).last }, parents: [0, 1, 2, 3], pass).values
+      return state.step(
+        tokens: Self.leaf.sources.indices.compactMap { state.prompt(ofSource: $0).last }, parents: [0, 1, 2, 3], pass
+      ).values
     }
     let plain = logits(nil)
     #expect(largestDifference(logits(WeightPanels()), plain) <= 1e-5)

@@ -74,7 +74,8 @@ import Testing
     let method = try Golden.method(kind, model)
     let leaf = Examples.leaf(Self.numbers)
     func scores(_ sources: [[Int32]]) -> [Float] {
-      let leaf = LeafBatch(sources: sources, labels: sources.map { _ in [1] }, examples: sources.indices.map { UInt32($0) })
+      let leaf = LeafBatch(
+        sources: sources, labels: sources.map { _ in [1] }, examples: sources.indices.map { UInt32($0) })
       return model.logits(leaf, method.inferencePass()).value.values
     }
     let together = scores(leaf.sources)

@@ -39,38 +39,39 @@ import Testing
     }
   }
 
-  static let variants = [
-    Variant("full", "full", startsWithin: 0),
-    Variant("prompt-tuning", "prompt-tuning", startsWithin: nil),
-    Variant("lora", "lora", startsWithin: 1e-5),
-    Variant("lora gaussian", "lora", startsWithin: 1e-5) { $0.loraInitialization = .gaussian },
-    Variant("lora orthogonal", "lora", startsWithin: 1e-4) { $0.loraInitialization = .orthogonal },
-    Variant("lora random", "lora", startsWithin: nil) { $0.loraInitialization = .random },
-    Variant("pissa", "lora", startsWithin: 1e-4) {
-      $0.loraInitialization = .pissa
-      $0.targetModules = .names(["q", "wi"])
-      $0.rankPattern = ["wi": 5]
-    },
-    Variant("dora", "lora", startsWithin: 1e-5) { $0.usesMagnitudes = true },
-    Variant("lora of some layers", "lora", startsWithin: 1e-5) {
-      $0.layers = [1]
-      $0.layersPattern = ["block"]
-      $0.targetModules = .names(["k", "wo"])
-      $0.modulesToSave = ["final_layer_norm"]
-    },
-    Variant("ia3", "ia3", startsWithin: 1e-5), Variant("bitfit", "bitfit", startsWithin: 0),
-    // Without a kink, for the differences below.
-    Variant("pfeiffer", "adapter", startsWithin: 0.5) { $0.nonLinearity = "gelu" },
-    Variant("houlsby", "adapter", startsWithin: 0.5) { $0.adapterPlacement = .houlsby },
-    Variant("prefix-tuning", "prefix-tuning", startsWithin: nil),
-    Variant("prefix-tuning with an MLP", "prefix-tuning", startsWithin: nil) { $0.prefixProjection = true },
-    Variant("prefix-tuning-paper", "prefix-tuning-paper", startsWithin: nil) { $0.prefixProjection = true },
-    Variant("p-tuning lstm", "p-tuning", startsWithin: nil),
-    Variant("p-tuning-template", "p-tuning-template", startsWithin: nil) {
-      $0.promptTemplate = try? PromptTemplate("[P2] {text} x [P1] y") { $0.contains("x") ? [31, 8] : [77] }
-    },
-    Variant("p-tuning mlp", "p-tuning", startsWithin: nil) { $0.promptEncoder = .mlp },
-  ] + ["gpt2", "roberta"].flatMap(ofOneStack)
+  static let variants =
+    [
+      Variant("full", "full", startsWithin: 0),
+      Variant("prompt-tuning", "prompt-tuning", startsWithin: nil),
+      Variant("lora", "lora", startsWithin: 1e-5),
+      Variant("lora gaussian", "lora", startsWithin: 1e-5) { $0.loraInitialization = .gaussian },
+      Variant("lora orthogonal", "lora", startsWithin: 1e-4) { $0.loraInitialization = .orthogonal },
+      Variant("lora random", "lora", startsWithin: nil) { $0.loraInitialization = .random },
+      Variant("pissa", "lora", startsWithin: 1e-4) {
+        $0.loraInitialization = .pissa
+        $0.targetModules = .names(["q", "wi"])
+        $0.rankPattern = ["wi": 5]
+      },
+      Variant("dora", "lora", startsWithin: 1e-5) { $0.usesMagnitudes = true },
+      Variant("lora of some layers", "lora", startsWithin: 1e-5) {
+        $0.layers = [1]
+        $0.layersPattern = ["block"]
+        $0.targetModules = .names(["k", "wo"])
+        $0.modulesToSave = ["final_layer_norm"]
+      },
+      Variant("ia3", "ia3", startsWithin: 1e-5), Variant("bitfit", "bitfit", startsWithin: 0),
+      // Without a kink, for the differences below.
+      Variant("pfeiffer", "adapter", startsWithin: 0.5) { $0.nonLinearity = "gelu" },
+      Variant("houlsby", "adapter", startsWithin: 0.5) { $0.adapterPlacement = .houlsby },
+      Variant("prefix-tuning", "prefix-tuning", startsWithin: nil),
+      Variant("prefix-tuning with an MLP", "prefix-tuning", startsWithin: nil) { $0.prefixProjection = true },
+      Variant("prefix-tuning-paper", "prefix-tuning-paper", startsWithin: nil) { $0.prefixProjection = true },
+      Variant("p-tuning lstm", "p-tuning", startsWithin: nil),
+      Variant("p-tuning-template", "p-tuning-template", startsWithin: nil) {
+        $0.promptTemplate = try? PromptTemplate("[P2] {text} x [P1] y") { $0.contains("x") ? [31, 8] : [77] }
+      },
+      Variant("p-tuning mlp", "p-tuning", startsWithin: nil) { $0.promptEncoder = .mlp },
+    ] + ["gpt2", "roberta"].flatMap(ofOneStack)
 
   /// The methods on a model with one stack, biases and, of a classifier, a head.
   private static func ofOneStack(_ model: String) -> [Variant] {
@@ -79,7 +80,9 @@ import Testing
       Variant("prompt-tuning", "prompt-tuning", startsWithin: nil, on: model),
       Variant("p-tuning lstm", "p-tuning", startsWithin: nil, on: model),
       Variant("prefix-tuning", "prefix-tuning", startsWithin: nil, on: model),
-      Variant("prefix-tuning with an MLP", "prefix-tuning", startsWithin: nil, on: model) { $0.prefixProjection = true },
+      Variant("prefix-tuning with an MLP", "prefix-tuning", startsWithin: nil, on: model) {
+        $0.prefixProjection = true
+      },
       Variant("prefix-tuning-paper", "prefix-tuning-paper", startsWithin: nil, on: model),
       Variant("lora", "lora", startsWithin: 1e-5, on: model),
       Variant("lora with all biases", "lora", startsWithin: 1e-5, on: model) { $0.bias = .all },
@@ -230,8 +233,11 @@ import Testing
     shake(method)
     let first = model.gradients(method, pool: BufferPool())
     let used = BufferPool()
-    _ = model.gradients(method, LeafBatch(
-        sources: [[5, 6, 7, 8, 9, 1]], labels: [model.description.kind == .classifier ? [1] : [4, 1]], examples: [3]), pool: used)
+    _ = model.gradients(
+      method,
+      LeafBatch(
+        sources: [[5, 6, 7, 8, 9, 1]], labels: [model.description.kind == .classifier ? [1] : [4, 1]], examples: [3]),
+      pool: used)
     let second = model.gradients(method, pool: used)
     for (a, b) in zip(first, second) { #expect(a.hasSameBytes(as: b)) }
   }

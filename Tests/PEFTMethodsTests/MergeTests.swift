@@ -36,11 +36,14 @@ import Testing
     let expected = base.logits(method).values
     #expect(largestDifference(expected, base.logits(FrozenBase()).values) > 0.01)
     try withTemporaryFolder { folder in
-      let merged = try model(base, method.mergedTensors(base, direction: .merge), in: folder.appending(path: "merged"), like: variant.model)
+      let merged = try model(
+        base, method.mergedTensors(base, direction: .merge), in: folder.appending(path: "merged"), like: variant.model)
       #expect(largestDifference(merged.logits(FrozenBase()).values, expected) <= 2e-5)
       // A classifier's head that was replaced does not come back.
-      let hasWayBack = variant.model != "roberta" && ["lora", "lora gaussian", "lora orthogonal", "lora random", "pissa", "ia3"].contains(
-        variant.label)
+      let hasWayBack =
+        variant.model != "roberta"
+        && ["lora", "lora gaussian", "lora orthogonal", "lora random", "pissa", "ia3"].contains(
+          variant.label)
       guard hasWayBack else {
         #expect(throws: MethodError.self) { try method.mergedTensors(merged, direction: .unmerge) }
         return

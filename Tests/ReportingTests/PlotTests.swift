@@ -4,11 +4,12 @@ import Testing
 
 /// Axes with round ticks, and names that keep apart.
 @Suite struct PlotTests {
-  @Test(arguments: [
-    ([0.51, 0.78], ["0.5", "0.6", "0.7", "0.8"]), ([0, 0], ["0", "1"]),
-    ([3, 3], ["3.0", "3.2"]), ([0, 400], ["0", "100", "200", "300", "400"]),
-    ([-1, 1], ["-1.0", "-0.5", "0.0", "0.5", "1.0"]), ([0, 25_000], ["0", "5k", "10k", "15k", "20k", "25k"]),
-  ] as [([Double], [String])])
+  @Test(
+    arguments: [
+      ([0.51, 0.78], ["0.5", "0.6", "0.7", "0.8"]), ([0, 0], ["0", "1"]),
+      ([3, 3], ["3.0", "3.2"]), ([0, 400], ["0", "100", "200", "300", "400"]),
+      ([-1, 1], ["-1.0", "-0.5", "0.0", "0.5", "1.0"]), ([0, 25_000], ["0", "5k", "10k", "15k", "20k", "25k"]),
+    ] as [([Double], [String])])
   func linearTicks(values: [Double], expected: [String]) {
     let scale = PlotScale(values)
     guard values != [0, 0] else {

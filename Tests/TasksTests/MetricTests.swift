@@ -93,9 +93,10 @@ import Testing
   }
 
   @Test func rougeTokens() {
-    #expect(Rouge.tokens(of: "The CATS' \u{212A}ilo-İstanbul é1_2 running ies") == [
-      "the", "cat", "kilo", "i", "stanbul", "1", "2", "run", "ies",
-    ])
+    #expect(
+      Rouge.tokens(of: "The CATS' \u{212A}ilo-İstanbul é1_2 running ies") == [
+        "the", "cat", "kilo", "i", "stanbul", "1", "2", "run", "ies",
+      ])
     #expect(Rouge.tokens(of: "Running", stemmed: false) == ["running"])
   }
 

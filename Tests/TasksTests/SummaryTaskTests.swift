@@ -15,7 +15,8 @@ import Testing
         #expect(
           written[0].texts == ExampleTexts("summarize: One. Two. Three. Four.", target: "It is .\nSo ."))
         let continued = try TaskCatalogue.task(
-          named: "cnn_dailymail", options: TextOptions(form: .continuation)).examples(at: url)
+          named: "cnn_dailymail", options: TextOptions(form: .continuation)
+        ).examples(at: url)
         #expect(
           continued[0].texts
             == ExampleTexts(
@@ -115,9 +116,12 @@ import Testing
       "He said \"no.\" Then (again.) \u{201C}So\u{201D} it is ...",
       ["He said \"no.\"", "Then (again.)", "\u{201C}So\u{201D} it is ..."]
     ),
-    ("Mr. Smith of the U.S. Senate paid 3.5 million. He left at 5 p.m. today.", [
-      "Mr. Smith of the U.S. Senate paid 3.5 million.", "He left at 5 p.m. today.",
-    ]),
+    (
+      "Mr. Smith of the U.S. Senate paid 3.5 million. He left at 5 p.m. today.",
+      [
+        "Mr. Smith of the U.S. Senate paid 3.5 million.", "He left at 5 p.m. today.",
+      ]
+    ),
     ("It is so . \"And so .", ["It is so .", "\"And so ."]),
     ("One. Two\nThree. Four\n\n", ["One. Two", "Three. Four"]),
     ("Really?! Yes. ", ["Really?!", "Yes."]),

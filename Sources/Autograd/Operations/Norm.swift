@@ -32,7 +32,8 @@ extension Tape {
   public func layerNorm(_ x: Variable, weight: Variable, bias: Variable, epsilon: Float) -> Variable {
     let (rows, width) = (x.value.rows, x.value.width)
     precondition(
-      weight.shape == [width] && bias.shape == [width], "layer norm: x \(x.shape), weight \(weight.shape), bias \(bias.shape)")
+      weight.shape == [width] && bias.shape == [width],
+      "layer norm: x \(x.shape), weight \(weight.shape), bias \(bias.shape)")
     let value = allocate(x.shape)
     let (mean, inverse) = (allocate([rows]), allocate([rows]))
     k_layer_norm(
