@@ -46,6 +46,8 @@ let package = Package(
     .target(
       name: "Tasks", dependencies: ["TensorCore", "Tokenization", "Diagnostics"],
       swiftSettings: strict),
+    .target(
+      name: "TextGrammar", dependencies: ["TensorCore", "Diagnostics"], swiftSettings: strict),
     // Layer 3
     .target(
       name: "NN", dependencies: ["Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
@@ -77,7 +79,7 @@ let package = Package(
       name: "peft-dist",
       dependencies: [
         "Conformance", "Models", "PEFTMethods", "Training", "Reporting", "NN", "Autograd", "TensorCore", "Checkpoints",
-        "Tasks", "Tokenization", "Collectives", "CKernels", "Diagnostics",
+        "Tasks", "TextGrammar", "Tokenization", "Collectives", "CKernels", "Diagnostics",
         .product(name: "ArgumentParser", package: "swift-argument-parser"), "Yams",
       ], swiftSettings: strict),
     .executableTarget(
@@ -91,6 +93,7 @@ let package = Package(
     .testTarget(name: "AutogradTests", dependencies: ["Autograd", "TensorCore"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "TensorCore"]),
     .testTarget(name: "TasksTests", dependencies: ["Tasks", "Tokenization"]),
+    .testTarget(name: "TextGrammarTests", dependencies: ["TextGrammar"]),
     .testTarget(
       name: "ModelsTests",
       dependencies: ["Models", "PEFTMethods", "NN", "Autograd", "TensorCore", "Checkpoints"]),

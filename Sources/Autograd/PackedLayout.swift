@@ -69,6 +69,13 @@ public struct PackedLayout: Sendable, Equatable {
         firstPositions: zip(lengths, counts).map { $0 - $1 }))
   }
 
+  /// Rows at some positions of each sequence, ascending. They are numbered anew.
+  public func positions(_ positions: [[Int]]) -> RowSelection {
+    RowSelection(
+      rows: zip(starts, positions).flatMap { start, own in own.map { Int32(start + $0) } },
+      layout: PackedLayout(lengths: positions.map(\.count), examples: examples))
+  }
+
   /// Example and position of every row, in row order: the key of dropout masks.
   var rowKeys: (examples: [UInt32], positions: [UInt32]) {
     var rowExamples: [UInt32] = []

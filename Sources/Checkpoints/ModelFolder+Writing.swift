@@ -15,7 +15,8 @@ extension ModelFolder {
   /// - Throws: `CheckpointError` naming the file.
   @discardableResult
   public static func write(
-    tensors: [String: Tensor], like base: URL, changes: [String: JSON] = [:], to target: URL
+    tensors: [String: Tensor], like base: URL, changes: [String: JSON] = [:], as type: SafetensorsType = .f32,
+    to target: URL
   ) throws -> FileDigest {
     try makeFolder(target)
     for name in companions {
@@ -30,7 +31,7 @@ extension ModelFolder {
       try AtomicFile.write(JSON.object(members), to: config)
     }
     return try SafetensorsWriter.write(
-      tensors: tensors.map { ($0.key, $0.value) }, to: target.appendingPathComponent(weightsName))
+      tensors: tensors.map { ($0.key, $0.value) }, as: type, to: target.appendingPathComponent(weightsName))
   }
 
   /// Writes a model from nothing: configuration, defaults of generation if it generates, and weights as F32 or BF16.
@@ -51,15 +52,17 @@ extension ModelFolder {
     return digest
   }
 
-  /// Writes a SentencePiece model and the JSON files beside it.
+  /// Writes a vocabulary and the JSON files beside it.
   ///
-  /// - Returns: size and SHA-256 of `spiece.model`.
+  /// - Returns: size and SHA-256 of the vocabulary's file.
   /// - Throws: `CheckpointError` naming the file.
   @discardableResult
-  public static func write(tokenizer model: [UInt8], companions: [String: JSON], to target: URL) throws -> FileDigest {
+  public static func write(
+    tokenizer model: [UInt8], named name: String, companions: [String: JSON], to target: URL
+  ) throws -> FileDigest {
     try makeFolder(target)
     for (name, json) in companions { try AtomicFile.write(json, to: target.appendingPathComponent(name)) }
-    return try AtomicFile.write(model, to: target.appendingPathComponent("spiece.model"))
+    return try AtomicFile.write(model, to: target.appendingPathComponent(name))
   }
 
   /// Copies the tokenizer of the model in `base` to another model.

@@ -72,7 +72,7 @@ struct CaseInputs {
     case .decoder:
       (sources, labels) = try Self.cut(sources, Self.labels(file, model), file, hasSoftPrompt: hasSoftPrompt)
       labelLength = labels.first?.count ?? 0
-    case .classifier:
+    case .classifier, .maskedTokens:
       labels = try file.integers("labels").map { [Int32(clamping: $0)] }
       labelLength = 1
     }

@@ -8,7 +8,13 @@ public enum ModelCatalogue {
   private static let entries: [(types: [String], kind: ModelKind, load: Loader)] = [
     (["t5", "mt5"], .encoderDecoder, { folder, _ in try T5(folder) }),
     (["gpt2"], .decoder, { folder, _ in try GPT2(folder) }),
-    (["bert", "roberta"], .classifier, { try BERT($0, head: $1) }),
+    (
+      ["bert", "roberta"], .classifier,
+      { folder, head in
+        if head.namesMaskedTokens { return try MaskedBERT(folder) }
+        return try BERT(folder, head: head)
+      }
+    ),
   ]
 
   public static var modelTypes: [String] { entries.flatMap(\.types) }

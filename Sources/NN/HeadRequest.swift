@@ -7,7 +7,13 @@ public struct HeadRequest: Sendable, Equatable {
   /// Of the values of a head that the checkpoint lacks.
   public var seed: UInt64
 
-  public init(labels: [String]? = nil, problem: ClassifierHead.Problem? = nil, seed: UInt64 = 42) {
+  /// Whether the model is to name masked tokens instead of scoring labels.
+  public var namesMaskedTokens: Bool
+
+  public init(
+    labels: [String]? = nil, problem: ClassifierHead.Problem? = nil, seed: UInt64 = 42, namesMaskedTokens: Bool = false
+  ) {
+    self.namesMaskedTokens = namesMaskedTokens
     self.labels = labels
     self.problem = problem
     self.seed = seed

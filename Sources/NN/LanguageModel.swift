@@ -28,6 +28,8 @@ public enum ModelKind: String, Sendable {
   case decoder = "CAUSAL_LM"
   /// An encoder reads the source, a head gives a score for each label, or values.
   case classifier = "SEQ_CLS"
+  /// An encoder reads a text and names those of its tokens that are masked. HF PEFT has no word for it.
+  case maskedTokens = "FEATURE_EXTRACTION"
 }
 
 /// The head of a classifier, which every method trains beside its own parameters (HF PEFT's `modules_to_save`).
@@ -141,7 +143,7 @@ extension ModelDescription {
     switch kind {
     case .encoderDecoder: (0, 1, 1)
     case .decoder: (0, 0, 0)
-    case .classifier: (1, modelType == "roberta" ? 2 : 1, 1)
+    case .classifier, .maskedTokens: (1, modelType == "roberta" ? 2 : 1, 1)
     }
   }
   /// Width of a row of logits.

@@ -48,7 +48,7 @@ public final class PaperPrefixTuning: PEFTMethod {
       switch model.kind {
       case .encoderDecoder: [.encoderSelf, .decoderSelf, .cross]
       case .decoder: [.decoderSelf]
-      case .classifier: [.encoderSelf]
+      case .classifier, .maskedTokens: [.encoderSelf]
       }
     groups = kinds.filter { present.contains($0.0) }.enumerated().map { number, kind in
       Group(

@@ -178,5 +178,7 @@ public final class PrefixTuning: PEFTMethod {
 
 extension ModelDescription {
   /// Layers whose attention a prefix reaches.
-  fileprivate var prefixedLayerCount: Int { kind == .classifier ? layerCount : decoderLayerCount }
+  fileprivate var prefixedLayerCount: Int {
+    [ModelKind.classifier, .maskedTokens].contains(kind) ? layerCount : decoderLayerCount
+  }
 }

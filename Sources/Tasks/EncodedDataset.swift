@@ -12,6 +12,8 @@ public final class EncodedDataset: Sendable {
   private enum Store {
     case onDemand(OnDemand)
     case table(TokenTable)
+    /// Another data set under an objective.
+    case made(EncodedDataset, Objective)
   }
 
   private init(count: Int, store: Store) {
@@ -52,8 +54,15 @@ public final class EncodedDataset: Sendable {
     self.init(count: table.count, store: .table(table))
   }
 
+  /// The examples as `objective` has them when they are judged.
+  public func judged(by objective: Objective) -> EncodedDataset {
+    EncodedDataset(count: count, store: .made(self, objective))
+  }
+
   public subscript(index: Int) -> EncodedExample {
     switch store {
+    case .made(let texts, let objective):
+      objective.applied(to: texts[index], seed: 0, epoch: Objective.judgedEpoch)
     case .onDemand(let examples): examples[index]
     case .table(let table): table.example(index)
     }
@@ -68,6 +77,10 @@ public final class EncodedDataset: Sendable {
 
   public func lengths(at index: Int) -> Lengths {
     switch store {
+    case .made:
+      let example = self[index]
+      return Lengths(
+        source: example.source.count, target: example.target.count, uncutSource: example.uncutSourceLength)
     case .onDemand(let examples):
       let example = examples[index]
       return Lengths(
@@ -96,12 +109,14 @@ public final class EncodedDataset: Sendable {
         let number = next.add(1, ordering: .relaxed).oldValue
         guard number < chunkCount else { return }
         let range = number * chunk..<min((number + 1) * chunk, examples.count)
-        let encoded = examples[range].map { encoding.encode($0, with: tokenizer) }
+        let encoded = examples[range].flatMap { encoding.encodedParts($0, with: tokenizer) }
         finished.withLock { $0[number] = encoded }
         PhaseBoard.tick()
       }
     }
-    return finished.withLock { chunks in (0..<chunkCount).flatMap { chunks[$0] ?? [] } }
+    let all = finished.withLock { chunks in (0..<chunkCount).flatMap { chunks[$0] ?? [] } }
+    // Parts of a text are examples of their own.
+    return all.enumerated().map { $1.numbered($0) }
   }
 }
 

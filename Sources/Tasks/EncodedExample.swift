@@ -7,7 +7,7 @@ public struct EncodedExample: Sendable, Equatable {
   /// What the model reads, its special tokens included.
   public let source: [Int32]
   /// What the model is to give: the ids of the answer, end-of-sequence last; for a classifier the number of the label, for
-  /// a regression the bits of a Float.
+  /// a regression the bits of a Float. Empty for a plain text, of which an ``Objective`` makes source and target.
   public let target: [Int32]
   /// Tokens of the source before it was cut, special tokens included.
   public let uncutSourceLength: Int
@@ -20,6 +20,15 @@ public struct EncodedExample: Sendable, Equatable {
     self.target = target
     self.uncutSourceLength = uncutSourceLength
     self.secondStart = secondStart ?? source.count
+  }
+}
+
+extension EncodedExample {
+  func numbered(_ index: Int) -> EncodedExample {
+    index == self.index
+      ? self
+      : EncodedExample(
+        index: index, source: source, target: target, uncutSourceLength: uncutSourceLength, secondStart: secondStart)
   }
 }
 
@@ -42,15 +51,43 @@ public struct ExampleEncoding: Sendable, Equatable {
   public let target: Int
   /// Continuation only: the source's tokens are targets too, all but the first.
   public let trainsOnSource: Bool
+  /// Most tokens of a plain text, without special tokens; a longer one is divided.
+  public let textLength: Int
 
   public init(
-    form: ExampleForm = .textToText, source: Int, target: Int, trainsOnSource: Bool = false
+    form: ExampleForm = .textToText, source: Int, target: Int, trainsOnSource: Bool = false,
+    textLength: Int? = nil
   ) {
     precondition(source >= 1 && target >= 1, "length limits \(source) and \(target)")
     self.form = form
     self.source = source
     self.target = target
     self.trainsOnSource = trainsOnSource
+    self.textLength = textLength ?? source
+  }
+
+  /// One example, or the parts of a plain text that is too long for one, all of nearly the same length.
+  func encodedParts(_ example: Example, with tokenizer: any Tokenizer) -> [EncodedExample] {
+    guard example.isPlainText else { return [encode(example, with: tokenizer)] }
+    let ends = form == .continuation ? [tokenizer.eosID] : []
+    let tokens = tokenizer.tokens(of: example.source) + ends
+    let room = form == .classification ? textLength - tokenizer.specialTokenCount(isPair: false) : textLength
+    let count = (tokens.count + max(room, 2) - 1) / max(room, 2)
+    return (0..<count).compactMap { part in
+      let own = Array(tokens[tokens.count * part / count..<tokens.count * (part + 1) / count])
+      // Nothing could be asked of a single token.
+      guard own.count >= 2 else { return nil }
+      switch form {
+      case .textToText:
+        return EncodedExample(index: example.index, source: own, target: [], uncutSourceLength: own.count)
+      case .continuation:
+        return EncodedExample(
+          index: example.index, source: Array(own.prefix(1)), target: Array(own.dropFirst()), uncutSourceLength: 1)
+      case .classification:
+        let whole = tokenizer.assemble(own, nil).ids
+        return EncodedExample(index: example.index, source: whole, target: [], uncutSourceLength: whole.count)
+      }
+    }
   }
 
   func encode(_ example: Example, with tokenizer: any Tokenizer) -> EncodedExample {

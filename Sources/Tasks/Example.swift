@@ -15,12 +15,14 @@ public struct Example: Sendable, Equatable {
   public let label: Int?
   /// What a regression is to give; nil elsewhere.
   public let value: Float?
+  /// A text without a target, of which an ``Objective`` makes both.
+  public let isPlainText: Bool
   /// The end of the source that stays when the source is cut, such as ` TL;DR:`.
   public let tail: String
 
   public init(
     index: Int, id: String, source: String, second: String? = nil, target: String, label: Int? = nil,
-    value: Float? = nil, tail: String = "", references: [String]? = nil
+    value: Float? = nil, tail: String = "", references: [String]? = nil, isPlainText: Bool = false
   ) {
     self.index = index
     self.id = id
@@ -31,5 +33,6 @@ public struct Example: Sendable, Equatable {
     self.label = label
     self.value = value
     self.tail = tail
+    self.isPlainText = isPlainText
   }
 }

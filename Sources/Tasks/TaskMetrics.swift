@@ -11,6 +11,8 @@ public enum TaskMetrics: Sendable, Equatable {
   case labels([String], matthews: Bool = true)
   /// Free text: exact match, ROUGE, BLEU, perplexity.
   case text
+  /// Nothing is answered; the loss of the tokens says all: perplexity.
+  case tokens
   /// A number: Pearson's and Spearman's correlation, and for generated answers the share of those that are no number.
   case regression
 
@@ -25,6 +27,7 @@ public enum TaskMetrics: Sendable, Equatable {
   public func values(of outcomes: [ExampleOutcome], loss: Double? = nil) -> [(name: String, value: Double)] {
     switch self {
     case .labels(let names, let matthews): Self.labels(outcomes, names: names, matthews: matthews)
+    case .tokens: loss.map { [("perplexity", exp($0))] } ?? []
     case .text: Self.text(outcomes) + (loss.map { [("perplexity", exp($0))] } ?? [])
     case .regression: Self.regression(outcomes)
     }

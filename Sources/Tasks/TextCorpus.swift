@@ -3,14 +3,19 @@ import Foundation
 /// Plain texts for pre-training and for vocabularies: lines of a text file, or columns of a file of rows.
 public enum TextCorpus {
   /// The texts of `url` in the order of the file. A name that ends in `.jsonl`, `.csv` or `.tsv` means rows, whose `columns` are texts of
-  /// their own; of any other file each line is a text.
+  /// their own; of several columns a row may lack some. Of any other file each line is a text.
   ///
   /// - Throws: `DataError`, naming file and line.
   public static func texts(of url: URL, columns: [String]) throws -> [String] {
     guard DataFormat(rawValue: url.pathExtension.lowercased()) != nil else { return try lines(of: url) }
     var texts: [String] = []
-    try RowReader.forEachRow(of: url, columns: columns.map { DataColumn($0) }) { row in
-      texts += columns.map(row.text)
+    let wanted = columns.map { DataColumn($0, isRequired: columns.count == 1) }
+    try RowReader.forEachRow(of: url, columns: wanted) { row in
+      let found = columns.compactMap(row.optionalText)
+      guard !found.isEmpty else {
+        throw DataError.missingColumn(url, line: row.line, column: columns.joined(separator: "\" or \""))
+      }
+      texts += found
     }
     return texts
   }

@@ -74,6 +74,7 @@ public enum TaskCatalogue {
     ("cnn_dailymail", { CNNDailyMailTask(options: $0) }),
     ("scitldr", { SciTLDRTask(options: $0) }),
     ("text", { TextToTextTask(options: $0) }),
+    ("corpus", { CorpusTask(options: $0) }),
   ]
 
   public static var names: [String] { makers.map(\.name) }

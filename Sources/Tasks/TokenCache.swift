@@ -35,6 +35,7 @@ public struct TokenCache: Sendable {
     key.add(encoding.trainsOnSource ? 1 : 0)
     key.add(encoding.source)
     key.add(encoding.target)
+    key.add(encoding.textLength)
     guard DataFolder.isDirectory(location) else {
       try addFile(location, to: &key)
       return key

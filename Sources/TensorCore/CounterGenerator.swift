@@ -17,6 +17,8 @@ public struct CounterGenerator: Sendable {
     case objective = 7
     /// Weights of a model that has learned nothing yet.
     case freshModel = 8
+    /// Alternatives of a grammar's rules.
+    case text = 9
   }
 
   /// The Philox key, a mix of seed, purpose, step and site.

@@ -23,7 +23,8 @@ public struct BertTokenizer: Tokenizer {
   private let segmenter: WordPieceSegmenter
   /// Text of every id; empty for ids that nothing claims.
   private let texts: [[UInt8]]
-  private let specialIDs: Set<Int32>
+  public let maskID: Int32?
+  public let specialIDs: Set<Int32>
   private let cleansUpSpaces: Bool
 
   private static let specialTokens: [TokenizerSettings.Role: AddedToken] = [
@@ -61,6 +62,7 @@ public struct BertTokenizer: Tokenizer {
       texts[Int(id)] = token.isNormalized ? normalized(token.content) : token.content
     }
     self.texts = texts
+    maskID = added.id(.mask)
     specialIDs = added.specialIDs
     cleansUpSpaces = try settings.flag("clean_up_tokenization_spaces") ?? false
     var key = ContentKey()

@@ -24,7 +24,8 @@ public struct ByteLevelTokenizer: Tokenizer {
   private let words: PieceTable
   /// The bytes that each id stands for.
   private let bytes: [[UInt8]]
-  private let specialIDs: Set<Int32>
+  public let maskID: Int32?
+  public let specialIDs: Set<Int32>
 
   /// Reads `tokenizer.json`, or `vocab.json` with `merges.txt`; and, if there, `tokenizer_config.json`,
   /// `special_tokens_map.json` and `added_tokens.json`.
@@ -47,6 +48,7 @@ public struct ByteLevelTokenizer: Tokenizer {
     classificationID = added.id(.classification) ?? eosID
     separatorID = added.id(.separator) ?? eosID
     self.added = (added.matcher(normalized: false), added.matcher(normalized: true))
+    maskID = added.id(.mask)
     specialIDs = added.specialIDs
 
     let idOfByte = (0..<256).map { vocabulary.table.id(of: ByteAlphabet.encode(UInt8($0))) ?? -1 }

@@ -16,6 +16,7 @@ public struct T5Tokenizer: Tokenizer {
   public let url: URL
   /// Number of sentinels.
   public let sentinelCount: Int
+  public var maskID: Int32? { nil }
   /// The loaded `spiece.model`.
   public let model: SentencePieceModel
 
@@ -26,7 +27,7 @@ public struct T5Tokenizer: Tokenizer {
   private let idOfSpecialToken: [String: Int32]
   /// Text of every id; empty for ids that nothing claims.
   private let tokens: [String]
-  private let specialIDs: Set<Int32>
+  public let specialIDs: Set<Int32>
 
   /// Reads `spiece.model` and, if there, `tokenizer_config.json`, `special_tokens_map.json` and the scores of
   /// `tokenizer.json`.

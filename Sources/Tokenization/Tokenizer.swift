@@ -15,6 +15,10 @@ public protocol Tokenizer: Sendable {
   var padID: Int32 { get }
   var eosID: Int32 { get }
   var unknownID: Int32 { get }
+  /// What stands for a hidden token; nil where the vocabulary has nothing of the kind.
+  var maskID: Int32? { get }
+  /// Tokens that are no text.
+  var specialIDs: Set<Int32> { get }
   /// The file that the ids come from.
   var url: URL { get }
   /// A digest of everything the ids depend on, for the keys of caches: 32 hexadecimal digits.

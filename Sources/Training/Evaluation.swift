@@ -110,7 +110,7 @@ public final class Evaluation {
     let job = LeafJob(
       evaluator: evaluator, sites: evaluator.sites(pool: BufferPool()), set: set, tokenizer: tokenizer,
       generation: generation, panels: generation.maxNewTokens >= Self.tokensThatPayForPanels ? panels : nil,
-      answers: writesAnswers || set.metrics != .text)
+      answers: set.metrics != .tokens && (writesAnswers || set.metrics != .text))
     let ending = try dispatch.run(
       order: LeafPlanner.order(costs: costs), shouldStop: { StopRequest.isPending },
       onPoll: {
@@ -266,7 +266,7 @@ private struct LeafJob: Sendable {
     switch evaluator.model {
     case let model as any GenerativeModel: return written(by: model, batch, members, pass)
     case let model as any ClassifierModel: return scored(by: model, batch, members, pass)
-    default: preconditionFailure("\(evaluator.model.description.modelType) neither writes text nor scores labels")
+    default: return judged(batch, pass)
     }
   }
 
@@ -285,6 +285,11 @@ private struct LeafJob: Sendable {
       found.answers.append((member.index, .text(generation.stops?.cut(text) ?? text)))
     }
     return found
+  }
+
+  /// The loss alone, of a model that answers nothing.
+  private func judged(_ batch: LeafBatch, _ pass: ForwardPass) -> Findings {
+    Findings(lossSum: evaluator.model.lossSum(batch, pass, gradientScale: 0), targetCount: batch.targetCount)
   }
 
   private func scored(

@@ -42,6 +42,8 @@ public struct RunConfiguration: Sendable {
   public var lossScaling = LossScaling.unscaled
   /// Resuming is allowed although settings that alter the result have changed.
   public var allowsChangedSettings = false
+  /// Whether the parameters are judged before the first step, too.
+  public var evaluatesOnStart = false
   /// Resuming is allowed on a machine that computes other bits.
   public var allowsOtherIdentity = false
   /// All settings as the user knows them.

@@ -22,12 +22,17 @@ public struct StepPlanner: Sendable {
   public let virtualTokenCount: Int
   /// Work of a source token, as a share of that of a target token: less than 1 where layers are frozen.
   public let sourceShare: Double
+  /// What makes source and target of plain texts; nil where there are none.
+  public let objective: Objective?
+  private let seed: UInt64
   private let order: DataOrder
 
   public init(
     dataset: EncodedDataset, examples: [Int], globalBatchSize: Int, leafTokens: Int, virtualTokenCount: Int,
-    sourceShare: Double = 1, seed: UInt64
+    sourceShare: Double = 1, objective: Objective? = nil, seed: UInt64
   ) {
+    self.objective = objective
+    self.seed = seed
     self.dataset = dataset
     self.examples = examples
     self.globalBatchSize = globalBatchSize
@@ -42,14 +47,17 @@ public struct StepPlanner: Sendable {
   /// - Parameter step: 0-based.
   public func plan(step: Int) -> StepPlan {
     let batch = order.batch(step: step, globalBatchSize: globalBatchSize)
-    let members = batch.examples.map { dataset[examples[$0]] }
+    let members = batch.examples.map { place in
+      let example = dataset[examples[place]]
+      return objective?.applied(to: example, seed: seed, epoch: batch.epoch) ?? example
+    }
     let leaves = LeafPlanner.leaves(
       costs: members.map { member in
         Int((sourceShare * Double(member.source.count)).rounded(.up)) + member.target.count + virtualTokenCount
       }, leafTokens: leafTokens)
     return StepPlan(
       epoch: batch.epoch, leaves: leaves.map { leaf in LeafBatch(leaf.map { members[$0] }) },
-      targetCount: members.reduce(0) { $0 + $1.target.count },
+      targetCount: members.reduce(0) { $0 + $1.target.count { $0 != ObjectiveExample.ignored } },
       sourceTokenCount: members.reduce(0) { $0 + $1.source.count })
   }
 }

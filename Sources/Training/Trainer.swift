@@ -94,6 +94,7 @@ public final class Trainer {
     try folder?.openLogs(keepingUpTo: state.step, parameters: method.parameters)
     let progress = ProgressBar(name: "step", total: configuration.totalSteps, firstStep: state.step)
     defer { progress.finish() }
+    if state.step == 0, configuration.evaluatesOnStart, try !evaluate() { return try stop() }
     // A run that was stopped while it evaluated does so first.
     if state.step > 0, isDue(configuration.evalEvery), try !evaluate() { return try stop() }
     while state.step < min(limit, configuration.totalSteps) {

@@ -17,6 +17,8 @@ public enum TrainingError: DescribedError, Equatable {
   case noExamples(source: String)
   /// Positions that the model has, and what a sequence needs of them.
   case tooLongSources(asked: Int, positions: Int, virtual: Int, target: Int)
+  /// The vocabulary lacks what the objective of pre-training puts in place of hidden tokens.
+  case noObjective(tokenizer: String, expected: String)
   case unfitCheckpoint(path: String, reason: String)
   case ranksDiverged(step: Int, ranks: [String])
   case notSaved(step: Int, reason: String, last: Int?)
@@ -63,6 +65,9 @@ public enum TrainingError: DescribedError, Equatable {
       "the state after step \(step) could not be saved: \(reason). "
         + (last.map { "The checkpoint after step \($0) is good; make room and go on with --resume" }
           ?? "There is no checkpoint; make room and start again")
+    case .noObjective(let tokenizer, let expected):
+      "the tokenizer \(tokenizer) cannot hide tokens of a text: expected \(expected), found none; take the model's own tokenizer, or "
+        + "make one with train-tokenizer"
     case .unfitCheckpoint(let path, let reason):
       "the checkpoint \(path) does not fit this run: \(reason)"
     }

@@ -76,7 +76,7 @@ struct EvaluateCommand: ParsableCommand {
       data, task, methods.max { $0.occupiedPositionCount < $1.occupiedPositionCount } ?? FrozenBase())
     let dataset = try place.dataset(location, task: task, encoding: encoding, flags: data, visits: evalLimit)
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
-    let set = try place.evaluationSet(dataset, examples: examples, task: task, location: location)
+    let set = try place.evaluationSet(dataset, examples: examples, task: task, location: location, flags: data)
     let generation = search.options(
       eosIDs: place.model.description.eosIDs, maxNewTokens: encoding.target, tokenizer: place.tokenizer,
       seed: seed ?? SearchFlags.defaultSeed)

@@ -13,18 +13,25 @@ struct MergeCommand: ParsableCommand {
     commandName: "merge",
     abstract: "Write a model that computes alone what a base and its adapter compute.",
     discussion: """
-      The result is a Hugging Face folder with fp32 weights. LoRA, IA3 and tuned norms can be merged; prompts, prefixes and \
+      The result is a Hugging Face folder, with fp32 weights or, by --dtype bf16, half as large. LoRA, IA3 and tuned norms can be merged; prompts, prefixes and \
       bottleneck adapters cannot, as no weights of the model do what they do. With --unmerge, --model names a merged model \
-      and the result is the base again, to rounding.
+      and the result is the base again, to rounding. Without --adapter the model stays as it is, in the width asked for.
       """)
 
   @OptionGroup(title: "Model") var model: ModelFlags
   @Option(help: ArgumentHelp("Adapter folder in Hugging Face PEFT format.", valueName: "dir"))
-  var adapter: String
+  var adapter: String?
   @Option(help: ArgumentHelp("Folder for the merged model.", valueName: "dir"))
   var output: String
   @Flag(help: "Take the adapter out of a merged model.")
   var unmerge = false
+  @Option(help: ArgumentHelp("fp32 or bf16: how the weights are stored.", valueName: "name"))
+  var dtype = "fp32"
+
+  func validate() throws {
+    guard ["fp32", "bf16"].contains(dtype) else { throw ValidationError("--dtype \(dtype): expected fp32 or bf16") }
+    guard adapter != nil || !unmerge else { throw ValidationError("--unmerge needs the --adapter to take out") }
+  }
 
   func run() throws {
     try MainActor.assumeIsolated {
@@ -43,15 +50,21 @@ struct MergeCommand: ParsableCommand {
     }
     let folder = try ModelFolder(URL(fileURLWithPath: model.model))
     let base = try ModelCatalogue.load(folder)
+    let changed = try adapter.map { try self.changed(base, by: $0) } ?? [:]
+    var tensors = Dictionary(uniqueKeysWithValues: base.parameters.map { ($0.name, $0.value) })
+    tensors.merge(changed) { $1 }
+    var changes = base.description.configurationChanges
+    if dtype == "bf16" { changes["dtype"] = "bfloat16" }
+    try ModelFolder.write(
+      tensors: tensors, like: folder.url, changes: changes, as: dtype == "bf16" ? .bf16 : .f32, to: target)
+    RunLog.notice("\(changed.count) of \(tensors.count) tensors changed; written to \(target.path) in \(dtype)")
+  }
+
+  private func changed(_ base: any LanguageModel, by adapter: String) throws -> [String: Tensor] {
     let method = try MethodCatalogue.read(folder: URL(fileURLWithPath: adapter), model: base)
     guard let mergeable = method as? any MergeableMethod else {
       throw MethodError.cannotMerge(method: method.name, reason: "no weights of the model do what it does")
     }
-    let changed = try mergeable.mergedTensors(base, direction: unmerge ? .unmerge : .merge)
-    var tensors = Dictionary(uniqueKeysWithValues: base.parameters.map { ($0.name, $0.value) })
-    tensors.merge(changed) { $1 }
-    try ModelFolder.write(
-      tensors: tensors, like: folder.url, changes: base.description.configurationChanges, to: target)
-    RunLog.notice("\(changed.count) of \(tensors.count) tensors changed by \(method.name); written to \(target.path)")
+    return try mergeable.mergedTensors(base, direction: unmerge ? .unmerge : .merge)
   }
 }

@@ -39,12 +39,24 @@ struct DataFlags: ParsableArguments {
       "Cut targets, and end answers, after this many tokens (default: what the labels need, or 128).",
       valueName: "tokens"))
   var maxTargetLength: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Task corpus: share of a text's tokens that T5, RoBERTa and BERT are to restore.", valueName: "share"))
+  var noiseDensity = 0.15
+  @Option(help: ArgumentHelp("Task corpus: mean length of the spans that T5 is to restore.", valueName: "tokens"))
+  var meanSpanLength = 3.0
   @Option(help: ArgumentHelp("Folder of the token cache (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
   var cacheDir: String?
 
   func validate() throws {
     guard maxSourceLength.map({ $0 >= 2 }) ?? true, maxTargetLength.map({ $0 >= 2 }) ?? true else {
       throw ValidationError("--max-source-length and --max-target-length must be at least 2")
+    }
+    guard noiseDensity > 0, noiseDensity < 1 else {
+      throw ValidationError("--noise-density \(noiseDensity): expected a share between 0 and 1")
+    }
+    guard meanSpanLength >= 1, meanSpanLength.isFinite else {
+      throw ValidationError("--mean-span-length \(meanSpanLength): expected at least 1")
     }
   }
 

@@ -8,7 +8,7 @@ enum Preset {
   private static let miniLM: [String: [String]] = {
     let rates = [
       "lora": "3e-3", "ia3": "3e-2", "bitfit": "3e-3", "adapter": "3e-3", "prefix-tuning": "1e-2", "p-tuning": "3e-3",
-      "prompt-tuning": "3e-2",
+      "prompt-tuning": "3e-2", "full": "1e-4",
     ]
     let flags = rates.map { method, rate in
       (

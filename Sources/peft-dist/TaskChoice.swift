@@ -32,6 +32,10 @@ struct TaskChoice {
       head = HeadRequest(seed: seed)
       return
     }
+    guard task.metrics != .tokens else {
+      head = HeadRequest(seed: seed, namesMaskedTokens: true)
+      return
+    }
     let isRegression = task.metrics == .regression
     head = HeadRequest(
       labels: isRegression ? ["value"] : task.labels, problem: isRegression ? .regression : .singleLabel, seed: seed)
@@ -52,7 +56,7 @@ extension ExampleForm {
       switch kind {
       case .encoderDecoder: .textToText
       case .decoder: .continuation
-      case .classifier: .classification
+      case .classifier, .maskedTokens: .classification
       }
   }
 }

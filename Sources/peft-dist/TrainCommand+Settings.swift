@@ -21,14 +21,17 @@ extension TrainCommand {
       ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
       ("max_source_length", .integer(encoding.source)), ("max_target_length", .integer(encoding.target)),
       ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
-      ("eval_every", number(evalEvery)),
+      ("eval_every", number(evalEvery)), ("eval_on_start", evalOnStart ? true : .null),
       ("label_names", data.labelNames == nil ? .null : .string(labels.joined(separator: ","))),
+      ("noise_density", data.task == CorpusTask().name ? .double(data.noiseDensity) : .null),
+      ("mean_span_length", data.task == CorpusTask().name ? .double(data.meanSpanLength) : .null),
       ("loss_on", encoding.form == .continuation ? .string(lossOn.rawValue) : .null),
     ]
     let arithmetic: [(String, JSON)] = [
       ("leaf_tokens", .integer(leafTokens)), ("precision", .string(leaf.precision)),
       ("global_batch_size", .integer(globalBatchSize)), ("steps", .integer(totalSteps)),
       ("optimizer", .string(optimizer)), ("learning_rate", learningRate.map { .double($0) } ?? .null),
+      ("scale_parameter", scaleParameter ? true : .null),
       ("learning_rate_of", text(learningRateOf)), ("init_adapter", text(initAdapter)),
       ("schedule", .string(schedule)),
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),

@@ -50,6 +50,9 @@ struct TrainCommand: ParsableCommand {
   var optimizer = "adamw"
   @Option(help: ArgumentHelp("Peak learning rate (default: one that suits the method).", valueName: "x"))
   var learningRate: Double?
+  @Flag(
+    help: "Adafactor with a --learning-rate: that times the root mean square of each tensor, as T5 was pre-trained.")
+  var scaleParameter = false
   @Option(
     help: ArgumentHelp(
       "Of several methods: peak learning rate of some, as NAME=X,NAME=X, before --learning-rate.", valueName: "pairs"))
@@ -68,6 +71,8 @@ struct TrainCommand: ParsableCommand {
   var seed: UInt64 = 42
   @Option(help: ArgumentHelp("Evaluate every n steps (default: every epoch); 0 for never.", valueName: "n"))
   var evalEvery: Int?
+  @Flag(help: "Evaluate before the first step, too.")
+  var evalOnStart = false
   @Option(help: ArgumentHelp("Evaluate on at most the first n examples.", valueName: "n"))
   var evalLimit: Int?
   @Option(help: ArgumentHelp("Log every n steps.", valueName: "n"))
@@ -175,6 +180,9 @@ struct TrainCommand: ParsableCommand {
     let isFree = optimizer == OptimizerConfiguration.Kind.adafactor.rawValue && learningRate == nil
     guard !isFree || method.loraPlusRatio == 1 && names.count == 1 else {
       throw ValidationError("--optimizer adafactor needs a --learning-rate where rates differ")
+    }
+    guard !scaleParameter || optimizer == OptimizerConfiguration.Kind.adafactor.rawValue && learningRate != nil else {
+      throw ValidationError("--scale-parameter goes with --optimizer adafactor and a --learning-rate")
     }
     _ = try rates()
     if let preset, !Preset.names.contains(preset) {

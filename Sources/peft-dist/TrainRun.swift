@@ -25,6 +25,8 @@ struct TrainRun {
   let configuration: RunConfiguration
   let tuned: any PEFTMethod
   let frozen: FrozenLayers?
+  /// What makes source and target of plain texts, anew in every epoch.
+  let objective: Objective?
   /// Learning rate, of several methods that of each.
   private let rateText: String
   let start = Stopwatch()
@@ -91,10 +93,13 @@ struct TrainRun {
       flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, rate: request.rate)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
     resolved.lossScaling = flags.lossScaling ?? .unscaled
+    resolved.evaluatesOnStart = flags.evalOnStart
     resolved.allowsChangedSettings = flags.allowChangedSettings
     resolved.allowsOtherIdentity = flags.allowOtherIdentity
     configuration = resolved
-    frozen = Self.frozenLayers(flags.cache, place.model, tuned, dropout: resolved.dropout)
+    objective = try place.objective(flags.data, task)
+    // What an objective hides differs from epoch to epoch, and with it the states of the first layers.
+    frozen = objective == nil ? Self.frozenLayers(flags.cache, place.model, tuned, dropout: resolved.dropout) : nil
   }
 
   private static func trainLocation(_ flags: TrainCommand, _ task: any TextTask) throws -> URL {
@@ -115,7 +120,7 @@ struct TrainRun {
       kind: .init(rawValue: flags.optimizer) ?? .adamw, weightDecay: flags.weightDecay)
     if optimizer.kind == .adafactor {
       optimizer.adafactor.relativeStep = flags.learningRate == nil
-      optimizer.adafactor.scaleParameter = flags.learningRate == nil
+      optimizer.adafactor.scaleParameter = flags.learningRate == nil || flags.scaleParameter
     }
     try optimizer.validate()
     return RunConfiguration(
@@ -197,6 +202,7 @@ struct TrainRun {
       print("best    \(task.metric.name) \(ReadableNumbers.loss(best.value)) at step \(best.step) (validation)")
     }
     if let test { print("test    \(test.summary) (\(test.exampleCount) examples)") }
+    suggestNextSteps()
     return .done
   }
 
@@ -214,7 +220,8 @@ struct TrainRun {
     let planner = StepPlanner(
       dataset: train, examples: split.train, globalBatchSize: flags.globalBatchSize,
       leafTokens: configuration.leafTokens, virtualTokenCount: tuned.virtualTokenCount,
-      sourceShare: FrozenLayers.remainingShare(frozen, of: place.model.description), seed: flags.seed)
+      sourceShare: FrozenLayers.remainingShare(frozen, of: place.model.description), objective: objective,
+      seed: flags.seed)
     warnAboutIdleWorkers(planner)
     let engine = GradientEngine(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights, frozen: frozen), world: world,
@@ -284,7 +291,8 @@ struct TrainRun {
       isTrain && examples != nil
       ? train : try place.dataset(location, task: task, encoding: encoding, flags: flags.data, visits: flags.evalLimit)
     return try place.evaluationSet(
-      dataset, examples: examples ?? limited(Array(0..<dataset.count)), task: task, location: location)
+      dataset, examples: examples ?? limited(Array(0..<dataset.count)), task: task, location: location,
+      flags: flags.data)
   }
 
   /// Whether there is something to judge by while training.

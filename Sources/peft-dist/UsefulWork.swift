@@ -28,7 +28,7 @@ struct UsefulWork {
       let decoderPairs = zip(sources, targets).reduce(0) { $0 + $1.1 * $1.1 / 2 + $1.1 * $1.0 }
       attention = 4 * width * (Double(model.layerCount) * pairs + Double(model.decoderLayerCount) * decoderPairs)
     case .decoder: attention = 4 * width * Double(model.layerCount) * pairs / 2
-    case .classifier: attention = 4 * width * Double(model.layerCount) * pairs
+    case .classifier, .maskedTokens: attention = 4 * width * Double(model.layerCount) * pairs
     }
     // Backward: inputs' gradients cost each product once more, a trained weight's gradient once again.
     let isFull = method.name == "full"

@@ -102,11 +102,40 @@ struct Workplace {
     _ flags: DataFlags, _ task: any TextTask, _ method: any PEFTMethod, trainsOnSource: Bool = false
   ) throws -> ExampleEncoding {
     let target = maxTargetLength(flags, task)
+    let source = try sourceLimit(
+      flags.maxSourceLength, method, targetLength: task.options.form == .continuation ? target : 0)
+    var textLength: Int?
+    if case .spanCorruption(let corruption) = try objective(flags, task) {
+      textLength = corruption.textLength(sourceLength: source)
+    }
     return ExampleEncoding(
-      form: task.options.form,
-      source: try sourceLimit(
-        flags.maxSourceLength, method, targetLength: task.options.form == .continuation ? target : 0),
-      target: target, trainsOnSource: trainsOnSource)
+      form: task.options.form, source: source, target: target, trainsOnSource: trainsOnSource, textLength: textLength)
+  }
+
+  /// What makes source and target of the plain texts of a task; nil where it has none, and for a decoder, which needs nothing.
+  ///
+  /// - Throws: `TrainingError.noObjective` where the tokenizer lacks the tokens for it.
+  func objective(_ flags: DataFlags, _ task: any TextTask) throws -> Objective? {
+    guard task.metrics == .tokens else { return nil }
+    switch model.description.kind {
+    case .decoder, .classifier: return nil
+    case .encoderDecoder:
+      guard let t5 = tokenizer as? T5Tokenizer, t5.sentinelCount >= 2, let first = t5.sentinelID(0) else {
+        throw TrainingError.noObjective(tokenizer: tokenizer.url.path, expected: "at least 2 sentinels <extra_id_0>, …")
+      }
+      var corruption = SpanCorruption(firstSentinel: first, sentinelCount: t5.sentinelCount, eosID: t5.eosID)
+      corruption.noiseDensity = flags.noiseDensity
+      corruption.meanSpanLength = flags.meanSpanLength
+      return .spanCorruption(corruption)
+    case .maskedTokens:
+      guard let mask = tokenizer.maskID else {
+        throw TrainingError.noObjective(tokenizer: tokenizer.url.path, expected: "a mask token")
+      }
+      var masking = MaskedLanguageModelling(
+        maskID: mask, vocabularySize: tokenizer.vocabularyCount, specialIDs: tokenizer.specialIDs)
+      masking.targetShare = flags.noiseDensity
+      return .masked(masking)
+    }
   }
 
   /// Most tokens of a source: as asked for, by default 512, within what the model has positions for.
@@ -135,7 +164,8 @@ struct Workplace {
   private func read(
     _ location: URL, task: any TextTask, encoding: ExampleEncoding, flags: DataFlags, visits: Int?
   ) throws -> EncodedDataset {
-    if let visits {
+    // A plain text may be several examples, so that nobody knows their number before all are read.
+    if let visits, task.metrics != .tokens {
       let examples = try task.examples(at: location)
       if !EncodedDataset.needsWholeSet(visits: visits, count: examples.count) {
         return EncodedDataset(onDemand: examples, tokenizer: tokenizer, encoding: encoding)
@@ -149,7 +179,7 @@ struct Workplace {
 
   /// Examples to judge by, of the data at `location`.
   func evaluationSet(
-    _ dataset: EncodedDataset, examples: [Int], task: any TextTask, location: URL
+    _ dataset: EncodedDataset, examples: [Int], task: any TextTask, location: URL, flags: DataFlags
   ) throws -> EvaluationSet {
     // A label, and what a classifier is to give, lies in the encoded target; free text is judged as it was written.
     let isEncoded: Bool =
@@ -157,8 +187,12 @@ struct Workplace {
       case .labels: true
       case .regression: task.options.form == .classification
       case .text: false
+      case .tokens: true
       }
-    guard !isEncoded else { return EvaluationSet(dataset: dataset, examples: examples, metrics: task.metrics) }
+    guard !isEncoded else {
+      let made = try objective(flags, task).map { dataset.judged(by: $0) } ?? dataset
+      return EvaluationSet(dataset: made, examples: examples, metrics: task.metrics)
+    }
     let texts = try task.examples(at: location)
     return EvaluationSet(
       dataset: dataset, examples: examples, metrics: task.metrics,

@@ -16,7 +16,7 @@ struct PeftDist: ParsableCommand {
     subcommands: [
       TrainCommand.self, CompareCommand.self, SweepCommand.self, ReportCommand.self, EvaluateCommand.self,
       GenerateCommand.self, ClassifyCommand.self, MergeCommand.self, ConvertPromptCommand.self,
-      InitModelCommand.self, TrainTokenizerCommand.self, InspectCommand.self,
+      InitModelCommand.self, TrainTokenizerCommand.self, MakeReviewsCommand.self, InspectCommand.self,
       ConformanceCommand.self,
       DoctorCommand.self, BenchCommand.self, DiffCommand.self, VerifyCommand.self,
     ])

@@ -111,32 +111,17 @@ import Testing
     #expect(Array(longer.source.prefix(100)) == all[0].source)
   }
 
-  // MARK: Causal blocks
+  // MARK: What training sees
 
-  @Test func blocksCoverTheStream() {
-    let stream = CausalBlocks.stream([[5, 6, 7], [8], [9, 10, 11, 12]], eosID: 0)
-    #expect(stream == [5, 6, 7, 0, 8, 0, 9, 10, 11, 12, 0])
-    let blocks = CausalBlocks(length: 4)
-    #expect(blocks.count(tokenCount: stream.count) == 2)
-    let found = (0..<2).map { blocks.block(stream, seed: 1, epoch: 0, example: $0) }
-    #expect(found.map(\.source) == [[5, 6, 7, 0], [8, 0, 9, 10]] && found.map(\.target) == found.map(\.source))
-    #expect(blocks.block(stream[4...], seed: 1, epoch: 0, example: 0).source == [8, 0, 9, 10])
-    #expect(blocks.count(tokenCount: 3) == 0)
-  }
-
-  @Test func blocksMoveEachEpoch() {
-    let stream = (0..<103).map { Int32($0) }
-    var blocks = CausalBlocks(length: 10)
-    blocks.movesEachEpoch = true
-    let count = blocks.count(tokenCount: stream.count)
-    #expect(count == 9)
-    var starts: Set<Int32> = []
-    for epoch in 0..<200 {
-      let found = (0..<count).map { blocks.block(stream, seed: 4, epoch: epoch, example: $0).source }
-      let first = found[0][0]
-      #expect(found.flatMap(\.self) == (0..<90).map { first + Int32($0) })
-      starts.insert(first)
-    }
-    #expect(starts == Set(0..<10))
+  /// A plain text changes from epoch to epoch, an example with a target of its own never does.
+  @Test func onlyPlainTextsAreMade() {
+    let plain = EncodedExample(index: 5, source: text, target: [], uncutSourceLength: 100)
+    let pair = EncodedExample(index: 6, source: [7, 8, 1], target: [9, 1], uncutSourceLength: 3)
+    let objective = Objective.spanCorruption(corruption)
+    let expected = corruption.corrupted(text, seed: 3, epoch: 2, example: 5)
+    let made = objective.applied(to: plain, seed: 3, epoch: 2)
+    #expect(made.source == expected.source && made.target == expected.target && made.index == 5)
+    #expect(objective.applied(to: plain, seed: 3, epoch: 1).source != made.source)
+    #expect(objective.applied(to: pair, seed: 3, epoch: 2) == pair)
   }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct TaskTests {
   @Test func catalogue() throws {
-    let names = ["imdb", "sst2", "mrpc", "rte", "pair", "regression", "cnn_dailymail", "scitldr", "text"]
+    let names = ["imdb", "sst2", "mrpc", "rte", "pair", "regression", "cnn_dailymail", "scitldr", "text", "corpus"]
     #expect(TaskCatalogue.names == names)
     #expect(try TaskCatalogue.task(named: "imdb").labels == ["negative", "positive"])
     #expect(try TaskCatalogue.task(named: "text").metricName == "loss")

@@ -15,6 +15,8 @@ import Tokenization
     let padID: Int32 = 0
     let eosID: Int32 = 1
     let unknownID: Int32 = 0
+    let maskID: Int32? = nil
+    let specialIDs: Set<Int32> = []
     let identity = "letters"
     let url = URL(filePath: "/letters")
 

@@ -32,6 +32,8 @@ private struct WordCounter: Tokenizer {
   let padID: Int32 = 0
   let eosID: Int32 = 1
   let unknownID: Int32 = 2
+  let maskID: Int32? = nil
+  let specialIDs: Set<Int32> = []
 
   func tokens(of text: String) -> [Int32] { text.split(separator: " ").map { _ in 10 } }
   func assemble(_ first: [Int32], _ second: [Int32]?) -> AssembledTokens {

@@ -189,8 +189,9 @@ private struct AttentionKernel {
       products.rightRows(max(keys.longest, 1)), products.rightRows(tileRows), products.rightRows(tileRows)
     )
     let needsScores = dq != nil || dk != nil || biasGradient != nil
-    if form.causal {
-      // A causal tile skips keys after its last query: those rows get their gradient from later tiles, or none.
+    if form.causal || queries.lengths.contains(0) {
+      // A causal tile skips keys after its last query: those rows get their gradient from later tiles, or none. So do the
+      // keys of a sequence without queries.
       dk?.fill(0)
       dv?.fill(0)
     }
