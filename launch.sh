@@ -26,6 +26,7 @@ Commands:
                                 run under mpirun; arguments as in `peft-dist COMMAND --help`
   test                          build and run the tests (PEFT_DIST_SLOW_TESTS=1 adds the slow ones)
   build                         build .build/release/peft-dist and stop
+  train                         without arguments: prompt tuning of the small T5 in examples/ on the reviews there
   any other (generate, inspect, conformance, doctor)   runs as one process, without mpirun; so do --help
                                 and train --dry-run
 
@@ -34,6 +35,7 @@ With PEFT_DIST_PROGRAM=FILE that program is run as it is; nothing is installed o
 Inside a Slurm job the hosts come from the allocation. INT, TERM or HUP lets a run save and end with exit
 code 75 (--resume goes on from there); a second one ends it at once.
 
+  ./launch.sh train
   ./launch.sh -n 2 train --model DIR --task imdb --data-dir DIR --method lora --output runs/imdb
   ./launch.sh train --config run.yaml --resume
   ./launch.sh --hostfile hosts train --config run.yaml
@@ -393,6 +395,21 @@ is_local() {
   [[ " $(hostname -I 2>/dev/null) " == *" $1 "* ]]
 }
 
+# --- the example -------------------------------------------------------------------------------------------------
+
+# Sets `arguments` for `train` without any: the bundled model, data and settings, into a new folder under runs/.
+train_example() {
+  local examples="$root/examples" output=runs/reviews number=2
+  if [[ $root == "$PWD" ]]; then examples=examples; fi
+  while [[ -e $output ]]; do
+    output=runs/reviews-$number
+    number=$((number + 1))
+  done
+  arguments=(--config "$examples/reviews/prompt-tuning.yaml" --model "$examples/t5-tiny" --data-dir "$examples/reviews"
+    --output "$output")
+  say "no arguments: prompt tuning of the small T5 in $examples/t5-tiny on the reviews in $examples/reviews"
+}
+
 # --- arguments ---------------------------------------------------------------------------------------------------
 
 # A whole number of at least one, or an error that names the option.
@@ -441,6 +458,9 @@ command=$1
 shift
 arguments=("$@")
 [[ -z $hostfile || -r $hostfile ]] || die "cannot read the hostfile '$hostfile'"
+if [[ $command == train ]] && ((${#arguments[@]} == 0)); then train_example; fi
+# What the program names in the commands that it suggests.
+export PEFT_DIST_LAUNCHER=$0
 case $command in
 train | compare | sweep) ;;
 *) if ((max_restarts > 0)); then die "--max-restarts goes with train, compare and sweep, not with $command" 2; fi ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes everything in this folder anew from reviews/grammar.txt, under OUTPUT: the reviews, a corpus, and three small models that
-# learn from it. The bytes are the same on any number of ranks and threads (docs/numerics.md has what they depend on). Some 40
+# learn from it. The bytes are the same on any number of ranks and threads (docs/numerics.md has what they depend on). Some 20
 # minutes on two cores.
 #
 #   examples/make.sh OUTPUT

@@ -27,7 +27,7 @@ extension ModelFolder {
     if !changes.isEmpty {
       let config = target.appendingPathComponent("config.json")
       var members = try JSONObject(file: config).members.merging(changes) { $1 }
-      members["num_labels"] = nil
+      if changes["id2label"] != nil { members["num_labels"] = nil }
       try AtomicFile.write(JSON.object(members), to: config)
     }
     return try SafetensorsWriter.write(

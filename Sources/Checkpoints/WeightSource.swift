@@ -42,6 +42,13 @@ public final class WeightSource {
   /// All names, by code point.
   public var names: [String] { entries.keys.sorted { $0.precedesByCodePoint($1) } }
 
+  /// Every weight by name. Integers, such as the buffers of positions that old checkpoints hold, are no weights.
+  ///
+  /// - Throws: `CheckpointError`.
+  public func all() throws -> [String: Tensor] {
+    try entries.filter(\.value.type.isFloatingPoint).mapValues { try $0.read() }
+  }
+
   /// The weights whose names begin with `path` and a dot; all of them for the empty path.
   public func scope(_ path: String = "") -> WeightScope { WeightScope(source: self, path: path) }
 

@@ -49,15 +49,28 @@ struct MergeCommand: ParsableCommand {
         path: target.path, expected: "an empty or a new folder", found: "one with \(contents.count) entries")
     }
     let folder = try ModelFolder(URL(fileURLWithPath: model.model))
+    guard let adapter else {
+      // As the files have it: heads that no task of this program reads stay, too.
+      let tensors = try folder.weights().all()
+      try write(tensors, like: folder, changes: [:], to: target)
+      return
+    }
     let base = try ModelCatalogue.load(folder)
-    let changed = try adapter.map { try self.changed(base, by: $0) } ?? [:]
+    let changed = try changed(base, by: adapter)
     var tensors = Dictionary(uniqueKeysWithValues: base.parameters.map { ($0.name, $0.value) })
     tensors.merge(changed) { $1 }
-    var changes = base.description.configurationChanges
+    RunLog.notice("\(changed.count) of \(tensors.count) tensors changed")
+    try write(tensors, like: folder, changes: base.description.configurationChanges, to: target)
+  }
+
+  private func write(
+    _ tensors: [String: Tensor], like folder: ModelFolder, changes: [String: JSON], to target: URL
+  ) throws {
+    var changes = changes
     if dtype == "bf16" { changes["dtype"] = "bfloat16" }
     try ModelFolder.write(
       tensors: tensors, like: folder.url, changes: changes, as: dtype == "bf16" ? .bf16 : .f32, to: target)
-    RunLog.notice("\(changed.count) of \(tensors.count) tensors changed; written to \(target.path) in \(dtype)")
+    RunLog.notice("\(tensors.count) tensors written to \(target.path) in \(dtype)")
   }
 
   private func changed(_ base: any LanguageModel, by adapter: String) throws -> [String: Tensor] {
