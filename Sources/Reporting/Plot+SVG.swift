@@ -26,13 +26,23 @@ private struct SVGPlot {
     let points = plot.series.flatMap(\.points)
     xScale = PlotScale(
       points.map(\.x), count: 4, isLogarithmic: plot.x.isLogarithmic, zero: !plot.x.isLogarithmic)
-    yScale = PlotScale(points.map(\.y), count: 5)
+    let shown =
+      plot.style == .lines ? PlotScale.withoutFarOut(points.map(\.y), most: plot.series.count) : points.map(\.y)
+    yScale = PlotScale(shown, count: 5)
     let longest = plot.series.filter { !$0.points.isEmpty }.map { min($0.name.count, Self.longestName) }.max() ?? 0
     right = plot.style == .lines ? 22 + Double(longest) * Self.letterWidth : 16
   }
 
   private func x(_ value: Double) -> Double { left + xScale.place(value) * (width - left - right) }
-  private func y(_ value: Double) -> Double { height - bottom - yScale.place(value) * (height - top - bottom) }
+  /// Values off the axis lie at its end.
+  private func y(_ value: Double) -> Double {
+    height - bottom - min(max(yScale.place(value), 0), 1) * (height - top - bottom)
+  }
+
+  private var yTitle: String {
+    let count = plot.series.flatMap(\.points).count { !(-1e-9...1 + 1e-9).contains(yScale.place($0.y)) }
+    return count == 0 ? plot.y.title : "\(plot.y.title); \(count) off the axis"
+  }
 
   func text(standsAlone: Bool) -> String {
     var parts = [
@@ -71,7 +81,7 @@ private struct SVGPlot {
       line("axis", left, floor, edge, floor),
       label(plot.x.title, "axis-title", (left + edge) / 2, height - 7, anchor: "middle"),
       "<text class=\"axis-title\" text-anchor=\"middle\" transform=\"translate(14 \(Self.number((top + floor) / 2))) "
-        + "rotate(-90)\">\(Markup.escaped(plot.y.title))</text>",
+        + "rotate(-90)\">\(Markup.escaped(yTitle))</text>",
     ]
   }
 

@@ -31,6 +31,20 @@ struct PlotScale: Equatable {
     ticks = stride(from: first, through: last, by: 1).map { $0 * step }
   }
 
+  /// The values without those far out, more than three times the distance of the quartiles beyond them (Tukey 1977, §2E), where no
+  /// more than `most` would take more than half of the axis: an untrained start must not flatten what comes after it.
+  static func withoutFarOut(_ values: [Double], most: Int) -> [Double] {
+    guard values.count >= 8, let low = values.min(), let high = values.max() else { return values }
+    let sorted = values.sorted()
+    let (first, third) = (sorted[sorted.count / 4], sorted[sorted.count * 3 / 4])
+    let reach = 3 * (third - first)
+    let kept = values.filter { (first - reach...third + reach).contains($0) }
+    guard values.count - kept.count <= most, let bottom = kept.min(), let top = kept.max(), top > bottom else {
+      return values
+    }
+    return 2 * (top - bottom) < high - low ? kept : values
+  }
+
   /// 1, 2 or 5 times a power of ten, so that about `count` of them make `length`.
   private static func step(_ length: Double, _ count: Int) -> Double {
     let rough = length / Double(count)

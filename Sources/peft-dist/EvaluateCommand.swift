@@ -68,6 +68,9 @@ struct EvaluateCommand: ParsableCommand {
       return location
     }
     let task = choice.task
+    guard predictions == nil || task.metrics != .tokens else {
+      throw ValidationError("--predictions: task \(task.name) asks for no answers, only for a loss; leave it out")
+    }
     let place = try Workplace(
       choice.folder, head: choice.head, threads: leaf.threadsPerRank, precision: leaf.arithmetic,
       cache: data.cacheFolder, world: world)

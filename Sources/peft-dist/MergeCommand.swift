@@ -56,10 +56,14 @@ struct MergeCommand: ParsableCommand {
       return
     }
     let base = try ModelCatalogue.load(folder)
-    let changed = try changed(base, by: adapter)
+    let method = try MethodCatalogue.read(folder: URL(fileURLWithPath: adapter), model: base)
+    guard let mergeable = method as? any MergeableMethod else {
+      throw MethodError.cannotMerge(method: method.name, reason: "no weights of the model do what it does")
+    }
+    let changed = try mergeable.mergedTensors(base, direction: unmerge ? .unmerge : .merge)
     var tensors = Dictionary(uniqueKeysWithValues: base.parameters.map { ($0.name, $0.value) })
     tensors.merge(changed) { $1 }
-    RunLog.notice("\(changed.count) of \(tensors.count) tensors changed")
+    RunLog.notice("\(changed.count) of \(tensors.count) tensors changed by \(method.name)")
     try write(tensors, like: folder, changes: base.description.configurationChanges, to: target)
   }
 
@@ -71,13 +75,5 @@ struct MergeCommand: ParsableCommand {
     try ModelFolder.write(
       tensors: tensors, like: folder.url, changes: changes, as: dtype == "bf16" ? .bf16 : .f32, to: target)
     RunLog.notice("\(tensors.count) tensors written to \(target.path) in \(dtype)")
-  }
-
-  private func changed(_ base: any LanguageModel, by adapter: String) throws -> [String: Tensor] {
-    let method = try MethodCatalogue.read(folder: URL(fileURLWithPath: adapter), model: base)
-    guard let mergeable = method as? any MergeableMethod else {
-      throw MethodError.cannotMerge(method: method.name, reason: "no weights of the model do what it does")
-    }
-    return try mergeable.mergedTensors(base, direction: unmerge ? .unmerge : .merge)
   }
 }

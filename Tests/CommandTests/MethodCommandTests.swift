@@ -94,6 +94,31 @@ import Testing
     full.expectOneError(containing: [tiny.file("merged").path, "an empty or a new folder"])
   }
 
+  /// Without an adapter all tensors stay, those of heads that no task reads too, in the width asked for.
+  @Test func storedInBfloat16() throws {
+    let tiny = try TinyRun()
+    let model = TinyRun.goldens.appending(path: "masked/roberta")
+    let run = try tiny.run([
+      "merge", "--model", model.path, "--dtype", "bf16", "--output", tiny.file("half").path,
+    ])
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let (first, second) = (
+      try SafetensorsFile(model.appending(path: "model.safetensors")),
+      try SafetensorsFile(tiny.file("half/model.safetensors"))
+    )
+    #expect(first.names == second.names && first.contains("lm_head.dense.weight"))
+    for name in first.names {
+      #expect(second.info(name)?.type == .bf16 && second.info(name)?.shape == first.info(name)?.shape)
+      let (a, b) = (try first.tensor(name).values, try second.tensor(name).values)
+      #expect(zip(a, b).allSatisfy { abs($0 - $1) <= abs($0) / 256 }, "\(name)")
+    }
+    #expect(try JSONObject(file: tiny.file("half/config.json")).string("dtype") == "bfloat16")
+    let alone = try tiny.run([
+      "merge", "--model", model.path, "--unmerge", "--output", tiny.file("none").path,
+    ])
+    #expect(alone.exitCode == 2 && alone.errors.contains("--unmerge needs the --adapter"))
+  }
+
   @Test func aPromptCannotBeMerged() throws {
     let tiny = try TinyRun()
     let run = try tiny.run(tiny.training(to: "run", ["--method", "prompt-tuning", "--steps", "1"]))

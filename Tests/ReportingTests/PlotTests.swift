@@ -27,6 +27,21 @@ import Testing
     #expect(narrow.ticks.map(narrow.label).contains("100") && narrow.place(96) > 0 && narrow.place(110) < 1)
   }
 
+  /// One untrained start for each curve leaves the axis to the rest; what is not far out, or is no exception, stays.
+  @Test func farOutValues() {
+    let curve = [0.62, 0.66, 0.68, 0.70, 0.72, 0.74, 0.75, 0.76]
+    #expect(PlotScale.withoutFarOut([0] + curve, most: 1) == curve)
+    #expect(PlotScale.withoutFarOut([0, 0] + curve, most: 1) == [0, 0] + curve)
+    #expect(PlotScale.withoutFarOut([0.5] + curve, most: 1) == [0.5] + curve)
+    #expect(PlotScale.withoutFarOut([0] + curve.prefix(5), most: 1) == [0] + curve.prefix(5))
+    let points = ([0] + curve).enumerated().map { Plot.Point(x: Double($0), y: $1, note: "") }
+    let plot = Plot(
+      name: "p", title: "p", x: .init("epoch"), y: .init("accuracy"),
+      series: [.init(name: "run", colour: 0, points: points)])
+    let svg = plot.svg()
+    #expect(svg.contains("accuracy; 1 off the axis") && svg.contains(">0.65<") && !svg.contains(">0.0<"))
+  }
+
   @Test func namesKeepApart() {
     #expect(PlotLabels.spread([50, 50, 51], spacing: 10, in: 0...100) == [50, 60, 70])
     #expect(PlotLabels.spread([98, 99], spacing: 10, in: 0...100) == [90, 100])
