@@ -89,12 +89,7 @@ struct InitModelCommand: ParsableCommand {
   }
 
   func run() throws {
-    let target = URL(fileURLWithPath: output)
-    let contents = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-    guard contents.isEmpty else {
-      throw CheckpointError.wrongKind(
-        path: target.path, expected: "an empty or a new folder", found: "one with \(contents.count) entries")
-    }
+    let target = try OutputFolder.new(output)
     var shape = FreshModelShape(
       vocabularySize: vocabSize, hiddenSize: hiddenSize, layerCount: layers, headCount: heads)
     shape.feedForwardSize = feedForwardSize

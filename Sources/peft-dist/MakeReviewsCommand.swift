@@ -41,12 +41,7 @@ struct MakeReviewsCommand: ParsableCommand {
   }
 
   func run() throws {
-    let target = URL(fileURLWithPath: output)
-    let contents = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-    guard contents.isEmpty else {
-      throw CheckpointError.wrongKind(
-        path: target.path, expected: "an empty or a new folder", found: "one with \(contents.count) entries")
-    }
+    let target = try OutputFolder.new(output)
     let text = try TextFile.read(grammar, as: "the grammar")
     var maker = try ReviewMaker(Grammar(text, path: grammar, given: ReviewMaker.given), seed: seed)
     var files: [(name: String, rows: [JSON])] = []

@@ -42,12 +42,7 @@ struct MergeCommand: ParsableCommand {
 
   @MainActor
   private func merge() throws {
-    let target = URL(fileURLWithPath: output)
-    let contents = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-    guard contents.isEmpty else {
-      throw CheckpointError.wrongKind(
-        path: target.path, expected: "an empty or a new folder", found: "one with \(contents.count) entries")
-    }
+    let target = try OutputFolder.new(output)
     let folder = try ModelFolder(URL(fileURLWithPath: model.model))
     guard let adapter else {
       // As the files have it: heads that no task of this program reads stay, too.

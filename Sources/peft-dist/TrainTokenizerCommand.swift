@@ -60,12 +60,7 @@ struct TrainTokenizerCommand: ParsableCommand {
   }
 
   func run() throws {
-    let target = URL(fileURLWithPath: output)
-    let contents = (try? FileManager.default.contentsOfDirectory(atPath: target.path)) ?? []
-    guard contents.isEmpty else {
-      throw CheckpointError.wrongKind(
-        path: target.path, expected: "an empty or a new folder", found: "one with \(contents.count) entries")
-    }
+    let target = try OutputFolder.new(output)
     var texts: [String] = []
     for path in input {
       texts += try TextCorpus.texts(of: URL(fileURLWithPath: path), columns: column.isEmpty ? ["text"] : column)

@@ -24,6 +24,10 @@ import Testing
     }
     let again = try tiny.run(["make-reviews", "--grammar", Self.example("reviews/grammar.txt"), "--output", made.path])
     again.expectOneError(containing: [made.path, "an empty or a new folder"])
+    let file = tiny.file("file")
+    try Data().write(to: file)
+    let taken = try tiny.run(["make-reviews", "--grammar", Self.example("reviews/grammar.txt"), "--output", file.path])
+    taken.expectOneError(containing: [file.path, "an empty or a new folder", "a file"])
   }
 
   /// The first steps of `launch.sh train` without arguments.
