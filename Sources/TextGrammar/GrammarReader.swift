@@ -24,7 +24,8 @@ struct GrammarReader {
     let name = String(trimmed(body[..<end]))
     guard end < body.endIndex, isName(name) else {
       throw invalid(
-        line, "expected 'name: alternatives', 'name = alternatives' or an indented alternative, found '\(body)'",
+        line,
+        "expected 'name: alternatives', 'name = alternatives' or an indented alternative, found '\(body.prefix(40))'",
         "names have small letters, dots and hyphens")
     }
     if let old = rules[name] {
@@ -39,7 +40,7 @@ struct GrammarReader {
   private mutating func addAlternatives(_ body: Substring, line: Int) throws {
     guard let name = names.last else {
       throw invalid(
-        line, "expected a rule before the first alternative, found '\(body)'", "start the file with 'name:'")
+        line, "expected a rule before the first alternative, found '\(body.prefix(40))'", "start the file with 'name:'")
     }
     for part in body.split(separator: "|", omittingEmptySubsequences: false) {
       let template = try template(trimmed(part), of: name, line: line)
@@ -53,7 +54,7 @@ struct GrammarReader {
     let text = trimmed(part.dropFirst(marks.count))
     guard !text.isEmpty, !(marks.contains("+") && marks.contains("-")) else {
       throw invalid(
-        line, "expected an alternative with at most one of '+' and '-', found '\(part)'",
+        line, "expected an alternative with at most one of '+' and '-', found '\(part.prefix(40))'",
         "write its text, or take the bar away")
     }
     let sign: Sign? = marks.contains("+") ? .good : marks.contains("-") ? .bad : nil
