@@ -20,7 +20,8 @@ extension TrainRun {
       suggestions.append(("what it says to a text of yours", ["classify"] + result + ["a text"]))
     case .maskedTokens: break
     }
-    suggestions.append(("curves of this run as a page", ["report", flags.output]))
+    suggestions.append(
+      ("curves of this run as a page", ["report", flags.output, "--output", "\(flags.output)-report"]))
     if let data = flags.data.dataDir {
       let methods = ["prompt-tuning", "lora", "adapter", "full"]
       suggestions.append(

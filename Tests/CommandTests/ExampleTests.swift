@@ -44,8 +44,17 @@ import Testing
       return object["eval_accuracy"] == nil ? nil : (try object.int("step"), try object.double("eval_accuracy"))
     }
     #expect(accuracies.map(\.0) == [0, 60])
-    #expect(accuracies[0].1 < 0.6 && accuracies[1].1 > 0.65, "\(accuracies)")
+    #expect(accuracies[0].1 < 0.1 && accuracies[1].1 > 0.9, "\(accuracies)")
     #expect(run.errors.contains("what to try next") && run.errors.contains("peft-dist generate --model "))
+    // The commands it suggests work as they stand.
+    let output = tiny.file("run").path
+    #expect(run.errors.contains("peft-dist report \(output) --output \(output)-report\n"), "\(run.errors)")
+    #expect(try tiny.run(["report", output, "--output", "\(output)-report"]).exitCode == 0)
+    #expect(FileManager.default.fileExists(atPath: "\(output)-report/report.html"))
+    let answers = try tiny.run(
+      ["generate", "--model", Self.example("t5-tiny"), "--adapter", "\(output)/adapter"],
+      input: "nobody could call the plot clever.\n")
+    #expect(answers.exitCode == 0 && ["negative", "positive"].contains(answers.lines.first ?? ""), "\(answers.errors)")
   }
 
   @Test(arguments: ["gpt2-tiny", "roberta-tiny"]) func theTinyModelsHaveLearned(name: String) throws {
