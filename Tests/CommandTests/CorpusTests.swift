@@ -77,6 +77,51 @@ import Testing
     #expect(after < before - 0.05, "\(before) \(after)")
   }
 
+  /// Adafactor's rates relative to each tensor are another run, and need a rate.
+  @Test func ratesRelativeToEachTensor() throws {
+    let tiny = try TinyRun()
+    let texts = try corpus(tiny, pairs: true)
+    func train(_ output: String, _ more: [String]) throws -> MPIRun {
+      try tiny.run(
+        [
+          "train", "--model", tiny.model.path, "--task", "corpus", "--train-file", texts.path, "--method", "full",
+          "--steps", "4", "--global-batch-size", "8", "--optimizer", "adafactor", "--output", tiny.file(output).path,
+        ] + more)
+    }
+    #expect(try train("plain", ["--learning-rate", "0.01"]).exitCode == 0)
+    #expect(try train("relative", ["--learning-rate", "0.01", "--scale-parameter"]).exitCode == 0)
+    #expect(try RunResults(tiny.file("plain")).weights != RunResults(tiny.file("relative")).weights)
+    let free = try train("free", ["--scale-parameter"])
+    #expect(free.exitCode == 2 && free.errors.contains("--scale-parameter goes with"), "\(free.errors)")
+  }
+
+  @Test func whatHasNoObjectiveOrNoAnswers() throws {
+    let tiny = try TinyRun()
+    let texts = try corpus(tiny, pairs: true)
+    let asked = try tiny.run([
+      "evaluate", "--model", tiny.model.path, "--task", "corpus", "--eval-file", texts.path, "--predictions",
+      tiny.file("answers.jsonl").path,
+    ])
+    #expect(asked.exitCode == 2 && asked.errors.contains("asks for no answers"), "\(asked.errors)")
+    let tokenizer = tiny.file("tokenizer").path
+    let trained = try tiny.run([
+      "train-tokenizer", "--input", tiny.data.appending(path: "train.jsonl").path, "--vocab-size", "70", "--extra-ids",
+      "0", "--output", tokenizer,
+    ])
+    #expect(trained.exitCode == 0, "\(trained.errors)")
+    let made = try tiny.run([
+      "init-model", "--family", "t5", "--vocab-size", "70", "--hidden-size", "16", "--layers", "1", "--heads", "2",
+      "--tokenizer", tokenizer, "--output", tiny.file("bare").path,
+    ])
+    #expect(made.exitCode == 0, "\(made.errors)")
+    let run = try tiny.run([
+      "train", "--model", tiny.file("bare").path, "--task", "corpus", "--train-file", texts.path, "--method", "full",
+      "--output", tiny.file("run").path,
+    ])
+    #expect(run.exitCode == 1)
+    run.expectOneError(containing: ["cannot hide tokens", "at least 2 sentinels"])
+  }
+
   @Test func aClassifierWithoutTheHeadIsRefused() throws {
     let tiny = try TinyRun()
     let texts = try corpus(tiny, pairs: false)

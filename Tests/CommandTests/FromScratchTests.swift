@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import TestSupport
 import Testing
@@ -28,6 +29,37 @@ import Testing
     let occupied = try train(tokenizer)
     #expect(occupied.exitCode == 1)
     occupied.expectOneError(containing: [tokenizer.path, "an empty or a new folder"])
+  }
+
+  /// Byte-level vocabularies with their special tokens, which the models of their families read.
+  @Test(arguments: ["gpt2", "roberta"]) func byteLevelVocabularies(family: String) throws {
+    let tiny = try TinyRun()
+    let (tokenizer, model) = (tiny.file("tokenizer").path, tiny.file("fresh").path)
+    let file = tiny.file("rows.jsonl")
+    // Of several columns a row may lack some, but not all.
+    let rows = [#"{"text": "the film, the films and the plots of them"}"#, #"{"source": "the films", "target": "the"}"#]
+    try Data((rows.joined(separator: "\n") + "\n").utf8).write(to: file)
+    let flags = ["--family", family, "--column", "text", "--column", "source", "--column", "target"]
+    let trained = try tiny.run(
+      ["train-tokenizer", "--input", file.path, "--vocab-size", "266", "--output", tokenizer] + flags)
+    #expect(trained.exitCode == 0 && trained.output.contains("ids       266"), "\(trained.errors)")
+    let vocabulary = try JSONObject(file: tiny.file("tokenizer/vocab.json"))
+    #expect(try family == "gpt2" || vocabulary.int("<pad>") == 1 && vocabulary.int("<mask>") == 265)
+    #expect(try vocabulary.int("the") > 255)
+    let made = try tiny.run([
+      "init-model", "--family", family, "--vocab-size", "266", "--hidden-size", "16", "--layers", "1", "--heads", "2",
+      "--tokenizer", tokenizer, "--output", model,
+    ])
+    #expect(made.exitCode == 0, "\(made.errors)")
+    let judged = try tiny.run([
+      "evaluate", "--model", model, "--task", "corpus", "--eval-file", tiny.data.appending(path: "train.jsonl").path,
+    ])
+    #expect(judged.exitCode == 0, "\(judged.errors)")
+    try Data("{\"text\": \"a\"}\n{\"review\": \"b\"}\n".utf8).write(to: file)
+    let refused = try tiny.run(
+      ["train-tokenizer", "--input", file.path, "--vocab-size", "300", "--output", tiny.file("no").path] + flags)
+    #expect(refused.exitCode == 1)
+    refused.expectOneError(containing: ["rows.jsonl:2", "\"text\" or \"source\" or \"target\""])
   }
 
   @Test func textsThatCannotBeUsed() throws {
