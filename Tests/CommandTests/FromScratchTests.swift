@@ -37,7 +37,9 @@ import Testing
     let (tokenizer, model) = (tiny.file("tokenizer").path, tiny.file("fresh").path)
     let file = tiny.file("rows.jsonl")
     // Of several columns a row may lack some, but not all.
-    let rows = [#"{"text": "the film, the films and the plots of them"}"#, #"{"source": "the films", "target": "the"}"#]
+    let rows = [
+      #"{"text": "the film, the films and the plots of them"}"#, #"{"source": "the films", "target": "the"}"#,
+    ]
     try Data((rows.joined(separator: "\n") + "\n").utf8).write(to: file)
     let flags = ["--family", family, "--column", "text", "--column", "source", "--column", "target"]
     let trained = try tiny.run(
