@@ -459,8 +459,6 @@ shift
 arguments=("$@")
 [[ -z $hostfile || -r $hostfile ]] || die "cannot read the hostfile '$hostfile'"
 if [[ $command == train ]] && ((${#arguments[@]} == 0)); then train_example; fi
-# What the program names in the commands that it suggests.
-export PEFT_DIST_LAUNCHER=$0
 case $command in
 train | compare | sweep) ;;
 *) if ((max_restarts > 0)); then die "--max-restarts goes with train, compare and sweep, not with $command" 2; fi ;;
@@ -485,6 +483,8 @@ build)
   ;;
 esac
 if ((!given_program)); then build; fi
+# What the program names in the commands that it suggests.
+export PEFT_DIST_LAUNCHER=$0
 if ! needs_mpi; then exec "$program" "$command" "${arguments[@]}"; fi
 look_at_machine
 find_mpirun

@@ -33,11 +33,14 @@ import Testing
   /// The first steps of `launch.sh train` without arguments.
   @Test func theExampleLearns() throws {
     let tiny = try TinyRun()
-    let run = try tiny.run([
-      "train", "--config", Self.example("reviews/prompt-tuning.yaml"), "--model", Self.example("t5-tiny"), "--data-dir",
-      Self.example("reviews"), "--steps", "60", "--eval-every", "60", "--eval-limit", "200", "--threads-per-rank", "2",
-      "--output", tiny.file("run").path,
-    ])
+    let run = try tiny.run(
+      [
+        "train", "--config", Self.example("reviews/prompt-tuning.yaml"), "--model", Self.example("t5-tiny"),
+        "--data-dir",
+        Self.example("reviews"), "--steps", "60", "--eval-every", "60", "--eval-limit", "200", "--threads-per-rank",
+        "2",
+        "--output", tiny.file("run").path,
+      ], timeoutSeconds: 300)
     #expect(run.exitCode == 0, "\(run.errors)")
     let accuracies = try RunResults.lines(of: tiny.file("run/metrics.jsonl")).compactMap { line in
       let object = try JSONObject(line: line)

@@ -16,7 +16,8 @@ public final class RunningProgram {
   ///   - ranks: number of ranks; nil starts the program alone, without mpirun.
   ///   - flags: further arguments of mpirun.
   ///   - input: what it reads on standard input.
-  ///   - environment: variables on top of those of this process.
+  ///   - environment: variables on top of those of this process, of which settings of this package are left out:
+  ///     a test means the same whoever starts it.
   public init(
     _ program: String, ranks: Int?, flags: [String] = [], arguments: [String], input: String = "",
     environment: [String: String] = [:]
@@ -30,7 +31,8 @@ public final class RunningProgram {
     } else {
       process.arguments = [binary] + arguments
     }
-    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEFT_DIST_") }
+    process.environment = inherited.merging(environment) { $1 }
     process.standardOutput = output.pipe
     process.standardError = errors.pipe
     process.terminationHandler = { [ended] _ in ended.signal() }
@@ -78,7 +80,7 @@ public final class RunningProgram {
   }
 }
 
-/// Reads a pipe to its end on a thread of its own.
+/// Reads a pipe to its end on a thread of its own and closes it: a test process starts hundreds of programs.
 private final class PipeReader: @unchecked Sendable {
   let pipe = Pipe()
   private var data = Data()
@@ -87,6 +89,7 @@ private final class PipeReader: @unchecked Sendable {
   func start() {
     Thread.detachNewThread { [self] in
       data = pipe.fileHandleForReading.readDataToEndOfFile()
+      try? pipe.fileHandleForReading.close()
       done.signal()
     }
   }
