@@ -12,12 +12,12 @@ public enum LabelNamesFile {
       JSON.object(Dictionary(uniqueKeysWithValues: members)), to: folder.appendingPathComponent(name))
   }
 
-  /// Names by number; nil if the folder has none.
+  /// Names by number; nil if the folder has none. Of several adapters in one folder any has them.
   ///
   /// - Throws: `CheckpointError` for a file with anything else.
   public static func read(_ folder: URL) throws -> [String]? {
-    let url = folder.appendingPathComponent(name)
-    guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+    let places = ([folder] + AdapterFolder.parts(of: folder)).map { $0.appendingPathComponent(name) }
+    guard let url = places.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else { return nil }
     let object = try JSONObject(file: url)
     return try (0..<object.members.count).map { try object.string("\($0)") }
   }

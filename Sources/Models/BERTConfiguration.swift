@@ -69,7 +69,7 @@ public struct BERTConfiguration: Sendable {
   }
 
   /// `id2label`, or as many names as `num_labels` says; nil if the file has neither.
-  private static func labels(_ config: JSONObject) throws -> [String]? {
+  public static func labels(_ config: JSONObject) throws -> [String]? {
     if let names = try config.optionalObject("id2label") {
       return try (0..<names.members.count).map { try names.string("\($0)") }
     }

@@ -53,6 +53,8 @@ public struct FreshModelShape: Sendable, Equatable {
   public var positionCount: Int?
   /// RoBERTa and BERT: a classifier for so many labels instead of the head that names masked tokens.
   public var labelCount: Int?
+  /// GPT-2 only: the token that ends a text, and begins one; otherwise the last of the vocabulary, as in GPT-2's own.
+  public var endOfTextID: Int?
   /// T5 only: gated feed-forward and a head of its own, as T5 1.1 and Flan have them.
   public var isGated = false
   public var dropoutRate = 0.1

@@ -51,7 +51,7 @@ public final class GPT2: GenerativeModel {
   public let configuration: GPT2Configuration
   public let description: ModelDescription
   public let parameters: [Parameter]
-  /// `[V, D]`, the output head too.
+  /// `[V, D]`, the output head too unless `tie_word_embeddings` is false.
   let tokens: Parameter
   /// `[positions, D]`
   let positions: Parameter
@@ -73,10 +73,16 @@ public final class GPT2: GenerativeModel {
     positions = scope.parameter("wpe.weight", [config.positionCount, config.hiddenSize])
     blocks = (0..<config.layerCount).map { GPT2Block(scope.scope("h.\($0)"), layer: $0, config) }
     finalNorm = scope.norm("ln_f", config.hiddenSize)
-    head = Linear(path: "lm_head", weight: tokens, keepsFP32: true)
-    // Buffers of older files, and the head, which is the embedding.
+    head = Linear(
+      path: "lm_head",
+      weight: config.isTied
+        ? tokens : weights.scope().parameter("lm_head.weight", [config.vocabularySize, config.hiddenSize]),
+      keepsFP32: true)
+    // Buffers of older files, and a copy of the embedding as head.
     try weights.finish(tolerated: ["*.attn.bias", "*.attn.masked_bias", "lm_head.weight"])
-    parameters = [tokens, positions] + blocks.flatMap(\.parameters) + finalNorm.parameters
+    parameters =
+      [tokens, positions] + blocks.flatMap(\.parameters) + finalNorm.parameters
+      + (config.isTied ? [] : [head.weight])
     description = ModelDescription(
       modelType: "gpt2", hiddenSize: config.hiddenSize, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: config.layerCount, headCount: config.headCount,

@@ -18,6 +18,8 @@ public struct GPT2Configuration: Sendable {
   public let scalesScores: Bool
   /// Whether the scores of layer l are divided by l + 1 besides.
   public let scalesByLayer: Bool
+  /// Whether the embedding is the output head too.
+  public let isTied: Bool
   public let padID: Int32
   public let eosIDs: [Int32]
 
@@ -37,6 +39,7 @@ public struct GPT2Configuration: Sendable {
     activation = try config.activation("activation_function", default: "gelu_new")
     scalesScores = try config.optionalBool("scale_attn_weights") ?? true
     scalesByLayer = try config.optionalBool("scale_attn_by_inverse_layer_idx") ?? false
+    isTied = try config.optionalBool("tie_word_embeddings") ?? true
     eosIDs = try config.tokens(
       "eos_token_id", generation: generation, default: Int32(clamping: vocabularySize - 1), vocabularySize)
     padID = try config.tokens("pad_token_id", generation: generation, default: eosIDs[0], vocabularySize)[0]

@@ -26,6 +26,9 @@ public final class MaskedBERT: LanguageModel {
     let family = BERTConfiguration.Family(rawValue: folder.modelType ?? "") ?? .bert
     let config = try BERTConfiguration(folder.config, family: family, request: HeadRequest())
     configuration = config
+    guard try folder.config.optionalBool("tie_word_embeddings") != false else {
+      throw folder.config.error("tie_word_embeddings", expected: "true: the head shares the embedding")
+    }
     let prefix = family.rawValue
     let weights = folder.weights { BERTEncoder.currentName($0, prefix: prefix) }
     encoder = BERTEncoder(weights.scope(prefix), config)

@@ -29,6 +29,11 @@ public struct MethodRequest: Sendable {
   /// The rate the run states; the others are factors of it.
   public var rate: Double { rates[0] }
 
+  /// `lora=0.002,prompt-tuning=0.3` for several methods: what gives each the rate it has here; nil for one.
+  public var assignedRates: String? {
+    entries.count > 1 ? zip(entries, rates).map { "\($0.name)=\($1)" }.joined(separator: ",") : nil
+  }
+
   /// `0.3`, or `0.3 (prompt-tuning), 0.002 (lora)`.
   public var rateText: String {
     guard entries.count > 1 else { return "\(rate)" }

@@ -10,7 +10,7 @@ import Tokenization
 /// What the evaluation of a model on a set of examples found.
 public struct EvaluationReport: Sendable {
   public let exampleCount: Int
-  /// Mean over the targets.
+  /// Mean over the targets; NaN without any.
   public let loss: Double
   /// Name and value, such as `accuracy`; the order in which they are shown.
   public let metrics: [(name: String, value: Double)]
@@ -134,8 +134,8 @@ public final class Evaluation {
 
   private func report(_ totals: Totals, set: EvaluationSet, seconds: Double) -> EvaluationReport {
     func count(_ word: Word) -> Int64 { totals.counts[word.rawValue] }
-    let targets = Double(max(count(.targets), 1))
-    let loss = count(.nonFinite) > 0 ? Double.nan : FixedPoint.decode(count(.loss)) / targets
+    let isKnown = count(.nonFinite) == 0 && count(.targets) > 0
+    let loss = isKnown ? FixedPoint.decode(count(.loss)) / Double(count(.targets)) : .nan
     let place = Dictionary(uniqueKeysWithValues: set.examples.enumerated().map { ($1, $0) })
     let reader = TargetReader(set.metrics, tokenizer: tokenizer, kind: evaluator.model.description.kind)
     let outcomes = totals.answers.sorted { $0.example < $1.example }.map { example, answer in

@@ -91,7 +91,8 @@ public final class Trainer {
 
   /// - Parameter limit: pause after this step, if the run is longer.
   public func run(until limit: Int = .max) throws -> Ending {
-    try folder?.openLogs(keepingUpTo: state.step, parameters: method.parameters)
+    // A run that begins says all again, the evaluation before the first step too.
+    try folder?.openLogs(keepingUpTo: state.step > 0 ? state.step : -1, parameters: method.parameters)
     let progress = ProgressBar(name: "step", total: configuration.totalSteps, firstStep: state.step)
     defer { progress.finish() }
     if state.step == 0, configuration.evaluatesOnStart, try !evaluate() { return try stop() }

@@ -52,11 +52,7 @@ struct ClassifyCommand: ParsableCommand {
         path: folder.config.origin, expected: ["bert", "roberta"],
         found: "'\(folder.modelType ?? "nothing")', which writes text: see generate")
     }
-    guard adapter != nil || !head.isFresh else {
-      throw CheckpointError.missing(
-        path: folder.url.path, purpose: "it should hold a classifier's head, and has none",
-        remedy: "give --adapter, or a model that was trained to classify")
-    }
+    if adapter == nil { try place.requireTrainedHead() }
     let method = try place.method(adapter: adapter)
     MatrixBackend.prepareThread()
     let pool = BufferPool()

@@ -10,10 +10,12 @@ import Yams
 enum ConfigurationFile {
   enum Failure: DescribedError {
     case malformed(path: String, reason: String)
+    case severalFiles
 
     var description: String {
       switch self {
       case .malformed(let path, let reason): "configuration \(path): \(reason)"
+      case .severalFiles: "--config is there twice: put the settings into one file, or type those that differ"
       }
     }
   }
@@ -42,6 +44,7 @@ enum ConfigurationFile {
     guard let path = path(in: arguments), let position = position(in: arguments) else { return arguments }
     var rest = arguments
     rest.removeSubrange(position...(arguments[position] == "--config" ? position + 1 : position))
+    guard Self.position(in: rest) == nil else { throw Failure.severalFiles }
     // After the word of the subcommand, before everything typed.
     rest.insert(contentsOf: try flags(path: path, of: command(of: arguments) ?? TrainCommand()), at: 1)
     return rest

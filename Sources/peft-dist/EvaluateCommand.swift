@@ -47,7 +47,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
-    guard (evalLimit ?? 1) >= 1 else { throw ValidationError("--eval-limit starts at 1") }
+    guard evalLimit ?? 1 >= 1 else { throw ValidationError("--eval-limit starts at 1") }
     try search.requireSampling([("--seed", seed.map { "\($0)" })])
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
@@ -60,7 +60,9 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluate(_ world: World) throws {
     if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try OutputFile.requireWritable(path) } }
     var location = URL(fileURLWithPath: evalFile ?? ".")
-    let choice = try TaskChoice(data, model: model.model, adapter: adapter.first, seed: 42) { task in
+    let choice = try TaskChoice(
+      data, model: model.model, adapter: adapter.first, takesModelLabels: adapter.isEmpty, seed: 42
+    ) { task in
       if evalFile == nil {
         location = try task.requiredLocation(
           of: DataSplit(rawValue: split) ?? .test, in: URL(fileURLWithPath: data.dataDir ?? "."))
@@ -74,6 +76,7 @@ struct EvaluateCommand: ParsableCommand {
     let place = try Workplace(
       choice.folder, head: choice.head, threads: leaf.threadsPerRank, precision: leaf.arithmetic,
       cache: data.cacheFolder, world: world)
+    if adapter.isEmpty { try place.requireTrainedHead() }
     let methods = try adapter.isEmpty ? [place.method(adapter: nil)] : adapter.map { try place.method(adapter: $0) }
     let encoding = try place.encoding(
       data, task, methods.max { $0.occupiedPositionCount < $1.occupiedPositionCount } ?? FrozenBase())

@@ -54,12 +54,13 @@ struct GenerateCommand: ParsableCommand {
   var precision = Precision.fp32.rawValue
 
   func validate() throws {
+    let most = DataFlags.lengths.upperBound
     let least = [
       ("--max-source-length", maxSourceLength ?? 2, 2), ("--max-new-tokens", maxNewTokens, 1),
       ("--num-return-sequences", numReturnSequences, 1), ("--threads-per-rank", threadsPerRank ?? 1, 1),
     ]
-    for (flag, value, bound) in least where value < bound {
-      throw ValidationError("\(flag) \(value): expected at least \(bound)")
+    for (flag, value, bound) in least where !(bound...most).contains(value) {
+      throw ValidationError("\(flag) \(value): expected \(bound) to \(most)")
     }
     guard numReturnSequences <= (search.doSample ? 256 : search.numBeams) else {
       throw ValidationError(

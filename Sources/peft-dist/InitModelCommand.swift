@@ -3,6 +3,7 @@ import Checkpoints
 import Diagnostics
 import Foundation
 import Models
+import Tokenization
 
 struct InitModelCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -62,8 +63,8 @@ struct InitModelCommand: ParsableCommand {
       ("--decoder-layers", decoderLayers ?? 1, 1), ("--head-width", headWidth ?? 1, 1),
       ("--max-positions", maxPositions ?? 1, 1), ("--num-labels", numLabels ?? 1, 1),
     ]
-    for (flag, value, least) in counts where value < least {
-      throw ValidationError("\(flag) \(value): expected at least \(least)")
+    for (flag, value, least) in counts where !(least...Self.most).contains(value) {
+      throw ValidationError("\(flag) \(value): expected \(least) to \(Self.most)")
     }
     guard hiddenSize % heads == 0 || headWidth != nil else {
       throw ValidationError(
@@ -88,6 +89,9 @@ struct InitModelCommand: ParsableCommand {
     guard ["fp32", "bf16"].contains(dtype) else { throw ValidationError("--dtype \(dtype): expected fp32 or bf16") }
   }
 
+  /// No size may be so large that the product of two of them overflows.
+  private static let most = 1 << 22
+
   func run() throws {
     let target = try OutputFolder.new(output)
     var shape = FreshModelShape(
@@ -99,6 +103,12 @@ struct InitModelCommand: ParsableCommand {
     shape.positionCount = maxPositions
     shape.labelCount = numLabels
     shape.dropoutRate = dropout
+    // Before anything is written: a tokenizer that does not fit leaves no half of a model behind.
+    if let folder = tokenizer.map({ URL(fileURLWithPath: $0) }) {
+      let tokenizer = try TokenizerCatalogue.load(folder: folder, modelType: family)
+      try tokenizer.validate(modelVocabularySize: vocabSize)
+      shape.endOfTextID = Int(tokenizer.eosID)
+    }
     let model = FreshModel(FreshModel.Family(rawValue: family) ?? .t5, shape)
     let digest = try model.write(to: target, seed: seed, as: dtype == "bf16" ? .bf16 : .f32)
     if let tokenizer { try ModelFolder.copyTokenizer(of: URL(fileURLWithPath: tokenizer), to: target) }

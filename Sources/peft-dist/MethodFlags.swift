@@ -101,6 +101,13 @@ struct MethodFlags: ParsableArguments {
     guard (promptInit == "text") == (promptInitText != nil) else {
       throw ValidationError("--prompt-init text and --prompt-init-text go together")
     }
+    let counts = [
+      ("--virtual-tokens", virtualTokens), ("--lora-r", loraR), ("--encoder-hidden-size", encoderHiddenSize ?? 1),
+      ("--encoder-layers", encoderLayers),
+    ]
+    for (flag, value) in counts where !(1...Self.mostCount).contains(value) {
+      throw ValidationError("\(flag) \(value): expected 1 to \(Self.mostCount)")
+    }
     guard LoRABias(rawValue: loraBias) != nil else {
       throw ValidationError("--lora-bias \(loraBias): expected none, lora_only or all")
     }
@@ -118,6 +125,8 @@ struct MethodFlags: ParsableArguments {
     _ = try Self.pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
     _ = try Self.pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
   }
+
+  private static let mostCount = 65_536
 
   /// - Parameters:
   ///   - textIDs: ids of a text, special tokens included.

@@ -49,8 +49,11 @@ struct DataFlags: ParsableArguments {
   var cacheDir: String?
 
   func validate() throws {
-    guard maxSourceLength.map({ $0 >= 2 }) ?? true, maxTargetLength.map({ $0 >= 2 }) ?? true else {
-      throw ValidationError("--max-source-length and --max-target-length must be at least 2")
+    for (flag, value) in [("--max-source-length", maxSourceLength), ("--max-target-length", maxTargetLength)] {
+      guard Self.lengths.contains(value ?? 2) else {
+        throw ValidationError(
+          "\(flag) \(value ?? 2): expected \(Self.lengths.lowerBound) to \(Self.lengths.upperBound)")
+      }
     }
     guard noiseDensity > 0, noiseDensity < 1 else {
       throw ValidationError("--noise-density \(noiseDensity): expected a share between 0 and 1")
@@ -59,6 +62,9 @@ struct DataFlags: ParsableArguments {
       throw ValidationError("--mean-span-length \(meanSpanLength): expected at least 1")
     }
   }
+
+  /// Of a sequence, in tokens.
+  static let lengths = 2...1 << 22
 
   /// - Parameter labels: names that the model has, where none are given.
   func textOptions(_ form: ExampleForm, labels: [String]? = nil, keepsTextsApart: Bool = false) -> TextOptions {

@@ -78,21 +78,32 @@ struct Sweep {
     let halving = SuccessiveHalving(
       memberCount: members.count, totalSteps: run.configuration.totalSteps, eta: command.halvingEta,
       minSteps: command.minSteps)
-    if world.isFirst, !command.train.dryRun { try keepPlan(halving) }
+    if world.isFirst, !command.train.dryRun { try keepPlan(halving, of: run) }
     run.describe()
     return Ground(
       place: run.place, identity: try run.measuredIdentity(), metric: run.task.metric, halving: halving)
   }
 
-  /// Writes `sweep.json`, or compares it: another grid is another sweep.
-  private func keepPlan(_ halving: SuccessiveHalving) throws {
-    let plan: JSON = [
+  /// Writes `sweep.json`, or compares it: another grid, or other settings of the members, are another sweep.
+  ///
+  /// - Parameter run: of the first member.
+  private func keepPlan(_ halving: SuccessiveHalving, of run: TrainRun) throws {
+    let settings = run.configuration.settings.filter(\.altersResult).map { ($0.key, $0.value) }
+    let grid: [String: JSON] = [
       "members": .array(members.map { .object($0.json) }), "rungs": .array(halving.rungs.map { .integer($0) }),
       "halving_eta": .integer(halving.eta),
     ]
+    let plan = JSON.object(
+      grid.merging(["settings_of_first": .object(Dictionary(uniqueKeysWithValues: settings))]) { $1 })
     let url = output.appendingPathComponent("sweep.json")
     guard FileManager.default.fileExists(atPath: url.path) else { return _ = try AtomicFile.write(plan, to: url) }
-    guard try JSON.decode(file: url) == plan else {
+    let stored = try JSONObject(file: url)
+    let before = try stored.optionalObject("settings_of_first")?.members ?? [:]
+    let changed = settings.filter { $1 != before[$0] ?? .null }.map { key, value in
+      "\(key): \(before[key]?.summary ?? "not set") in \(url.path), \(value.summary) now"
+    }
+    guard changed.isEmpty || command.train.allowChangedSettings else { throw TrainingError.changedSettings(changed) }
+    guard grid.allSatisfy({ stored[$0] == $1 }) else {
       throw TrainingError.changedSettings(["members, steps or --halving-eta: not those of \(url.path)"])
     }
   }

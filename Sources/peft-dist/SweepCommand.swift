@@ -66,7 +66,9 @@ struct SweepCommand: ParsableCommand {
       learningRates: try Self.list(learningRates, "--learning-rates", "numbers from 0") { text in
         Double(text).flatMap { $0 >= 0 && $0.isFinite ? $0 : nil }
       }.map { $0.map(Optional.some) } ?? [train.learningRate],
-      seeds: try Self.list(seeds, "--seeds", "whole numbers from 0") { UInt64($0) } ?? [train.seed],
+      seeds: try Self.list(seeds, "--seeds", "whole numbers from 0") {
+        UInt64($0).flatMap { $0 <= TrainCommand.largestSeed ? $0 : nil }
+      } ?? [train.seed],
       virtualTokenCounts: try Self.list(virtualTokenCounts, "--virtual-token-counts", "whole numbers from 1") { text in
         Int(text).flatMap { $0 >= 1 ? $0 : nil }
       } ?? [train.method.virtualTokens],

@@ -30,7 +30,7 @@ struct SweepMember: Sendable, Equatable {
   var json: [String: JSON] {
     [
       "number": .integer(number), "learning_rate": learningRate.map { .double($0) } ?? .null,
-      "seed": .integer(Int(clamping: seed)), "virtual_tokens": .integer(virtualTokens),
+      "seed": .integer(Int(seed)), "virtual_tokens": .integer(virtualTokens),
       "prompt_init": .string(promptInit),
     ]
   }

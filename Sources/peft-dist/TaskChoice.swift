@@ -13,15 +13,19 @@ struct TaskChoice {
   /// - Parameters:
   ///   - location: the data that is trained on, from which a task takes what it leaves open.
   ///   - adapter: an adapter that names the labels of its head.
+  ///   - takesModelLabels: whether a head that the checkpoint has is used as it is, its `id2label` naming the labels.
   ///   - template: of a prompt; nil for that of `adapter`, if it has one.
   ///   - seed: of a head that the checkpoint lacks.
   init(
-    _ flags: DataFlags, model: String, adapter: String?, template: String? = nil, seed: UInt64,
+    _ flags: DataFlags, model: String, adapter: String?, takesModelLabels: Bool = false, template: String? = nil,
+    seed: UInt64,
     location: (any TextTask) throws -> URL
   ) throws {
     folder = try ModelFolder(URL(fileURLWithPath: model))
     let form = ExampleForm(try ModelCatalogue.kind(of: folder))
-    let known = try adapter.flatMap { try LabelNamesFile.read(URL(fileURLWithPath: $0)) }
+    let known =
+      try adapter.flatMap { try LabelNamesFile.read(URL(fileURLWithPath: $0)) }
+      ?? (takesModelLabels ? Self.labels(of: folder) : nil)
     let template = try template ?? adapter.flatMap(Self.template)
     let named = try TaskCatalogue.task(
       named: flags.task,
@@ -41,11 +45,21 @@ struct TaskChoice {
       labels: isRegression ? ["value"] : task.labels, problem: isRegression ? .regression : .singleLabel, seed: seed)
   }
 
-  /// The template in an adapter's configuration.
+  /// The names in a model's configuration; nil for those that HF gives where nobody gave any.
+  private static func labels(of model: ModelFolder) throws -> [String]? {
+    let names = try BERTConfiguration.labels(model.config)
+    return names.flatMap { $0 == $0.indices.map { "LABEL_\($0)" } ? nil : $0 }
+  }
+
+  /// The template in an adapter's configuration, or in that of one of several in a folder.
   private static func template(of adapter: String) throws -> String? {
-    let config = URL(fileURLWithPath: adapter).appendingPathComponent("adapter_config.json")
-    guard FileManager.default.fileExists(atPath: config.path) else { return nil }
-    return try JSONObject(file: config).optionalString("prompt_template")
+    let url = URL(fileURLWithPath: adapter)
+    for folder in [url] + AdapterFolder.parts(of: url) {
+      let config = folder.appendingPathComponent("adapter_config.json")
+      guard FileManager.default.fileExists(atPath: config.path) else { continue }
+      if let template = try JSONObject(file: config).optionalString("prompt_template") { return template }
+    }
+    return nil
   }
 }
 

@@ -5,13 +5,16 @@ import Yams
 
 extension TrainCommand {
   /// Settings that no flag sets: what the run was made on.
-  private static let found: Set = ["model_identity", "train_examples"]
+  static let found: Set = ["model_identity", "train_examples"]
 
   /// Every setting by its name, resolved. Those that alter no byte of the result come last.
   ///
-  /// - Parameter learningRate: nil where the optimizer finds its own.
+  /// - Parameters:
+  ///   - learningRate: nil where the optimizer finds its own.
+  ///   - learningRateOf: of several methods that of each.
   func settings(
-    totalSteps: Int, learningRate: Double?, dropout: Double, encoding: ExampleEncoding, labels: [String],
+    totalSteps: Int, learningRate: Double?, learningRateOf: String?, dropout: Double, encoding: ExampleEncoding,
+    labels: [String],
     modelIdentity: String,
     trainCount: Int, leafTokens: Int
   ) -> [RunConfiguration.Setting] {
@@ -19,7 +22,8 @@ extension TrainCommand {
     func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
     let altering: [(String, JSON)] = [
       ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
-      ("max_source_length", .integer(encoding.source)), ("max_target_length", .integer(encoding.target)),
+      ("max_source_length", .integer(encoding.form == .continuation ? encoding.textLength : encoding.source)),
+      ("max_target_length", .integer(encoding.target)),
       ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
       ("eval_every", number(evalEvery)), ("eval_on_start", evalOnStart ? true : .null),
       ("label_names", data.labelNames == nil ? .null : .string(labels.joined(separator: ","))),
@@ -37,7 +41,7 @@ extension TrainCommand {
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
       ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
       ("activation_cache_precision", .string(cache.activationCachePrecision)),
-      ("seed", .integer(Int(clamping: seed))),
+      ("seed", .integer(Int(seed))),
     ]
     let answers: [(String, JSON)] = [
       ("num_beams", .integer(search.numBeams)), ("length_penalty", search.lengthPenalty.map { .double($0) } ?? .null),

@@ -118,6 +118,10 @@ struct TrainCommand: ParsableCommand {
   @Flag(help: "Show what would be trained, and stop.")
   var dryRun = false
 
+  static let largestSeed = UInt64(Int.max)
+  /// Of steps, examples and passes, so that the product of two of them cannot overflow.
+  private static let mostCount = 1 << 31 - 1
+
   /// As chosen, or what the precision needs; nil if it was chosen in words nobody knows.
   var lossScaling: LossScaling? {
     LossScaling(
@@ -136,11 +140,14 @@ struct TrainCommand: ParsableCommand {
         ("--global-batch-size", globalBatchSize), ("--epochs", epochs), ("--steps", steps), ("--log-every", logEvery),
         ("--keep-checkpoints", keepCheckpoints), ("--eval-limit", evalLimit),
         ("--loss-scale-window", lossScaleWindow),
-      ], "at least 1"
-    ) { $0 >= 1 }
+      ], "1 to \(Self.mostCount)"
+    ) { (1...Self.mostCount).contains($0) }
     try check(
-      [("--eval-every", evalEvery), ("--save-every", saveEvery), ("--warmup-steps", warmupSteps)], "0 or more"
-    ) { $0 >= 0 }
+      [("--eval-every", evalEvery), ("--save-every", saveEvery), ("--warmup-steps", warmupSteps)],
+      "0 to \(Self.mostCount)"
+    ) { (0...Self.mostCount).contains($0) }
+    // As JSON and YAML hold it.
+    try check([("--seed", seed)], "0 to \(Self.largestSeed)") { $0 <= Self.largestSeed }
     try check(
       [("--validation-fraction", validationFraction), ("--dropout", dropout)], "a share from 0 to below 1"
     ) { (0..<1).contains($0) }

@@ -12,16 +12,22 @@ extension TrainRun {
     let folder = URL(fileURLWithPath: flags.output)
     let summary = folder.appendingPathComponent(RunFolder.summaryName)
     let own = (world?.isFirst ?? true) && FileManager.default.fileExists(atPath: summary.path)
-    if own { try checkSame(as: folder.appendingPathComponent(RunFolder.configurationName)) }
+    if own, !flags.allowChangedSettings {
+      try checkSame(as: folder.appendingPathComponent(RunFolder.configurationName), JSONObject(file: summary))
+    }
     return try world.map { try $0.reduce(own ? 1 : 0, .sum) > 0 } ?? own
   }
 
-  private func checkSame(as file: URL) throws {
+  private func checkSame(as file: URL, _ summary: JSONObject) throws {
     let stored = try FinishedSettings(TextFile.read(file.path, as: "configuration of a finished run"))
     let now = try FinishedSettings(flags.yaml(configuration.settings.filter(\.altersResult)))
     let changed = now.differences(from: stored, in: configuration.settings.filter(\.altersResult).map(\.key))
-    guard !changed.isEmpty else { return }
-    throw TrainingError.changedSettings(changed.map { "\($0), in \(file.path)" })
+    // The base and the number of examples are no flags; the summary has them.
+    let others = configuration.settings.filter { TrainCommand.found.contains($0.key) }.compactMap { setting in
+      summary[setting.key].flatMap { $0 == setting.value ? nil : (setting, $0) }
+    }.map { "\($0.key): \($1.summary) in the finished run, \($0.value.summary) now" }
+    guard !(changed + others).isEmpty else { return }
+    throw TrainingError.changedSettings((changed + others).map { "\($0), in \(file.path)" })
   }
 }
 
@@ -30,8 +36,9 @@ private struct FinishedSettings {
   private let values: [String: String]
 
   init(_ yaml: String) throws {
-    let pairs = try Yams.compose(yaml: yaml)?.mapping?.compactMap { key, value in
-      key.scalar.flatMap { key in value.scalar.map { (key.string, $0.string) } }
+    let pairs = try Yams.compose(yaml: yaml)?.mapping?.compactMap { key, value -> (String, String)? in
+      let text = value.scalar?.string ?? value.sequence.map { "\($0.compactMap(\.string))" }
+      return key.scalar.flatMap { key in text.map { (key.string, $0) } }
     }
     values = Dictionary(pairs ?? [], uniquingKeysWith: { $1 })
   }

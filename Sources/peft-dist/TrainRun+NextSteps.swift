@@ -22,23 +22,33 @@ extension TrainRun {
     }
     suggestions.append(
       ("curves of this run as a page", ["report", flags.output, "--output", "\(flags.output)-report"]))
-    if let data = flags.data.dataDir {
-      let methods = ["prompt-tuning", "lora", "adapter", "full"]
-      suggestions.append(
-        (
-          "other methods on the same budget, side by side",
-          [
-            "compare", "--methods", methods.joined(separator: ","), "--model", flags.model.model, "--task",
-            flags.data.task,
-          ]
-            + ["--data-dir", data] + (flags.steps.map { ["--steps", "\($0)"] } ?? ["--epochs", "\(flags.epochs)"])
-            + ["--output", "\(flags.output)-compared"]
-        ))
-    }
+    let methods = ["prompt-tuning", "lora", "adapter", "full"]
+    suggestions.append(
+      (
+        "other methods on the same data and budget, side by side",
+        ["compare", "--methods", methods.joined(separator: ","), "--model", flags.model.model] + dataAndBudget
+          + ["--output", "\(flags.output)-compared"]
+      ))
     RunLog.notice("what to try next:")
     for (what, words) in suggestions {
       RunLog.notice("  \(what):\n    \(([program] + words).map(Self.quoted).joined(separator: " "))")
     }
+  }
+
+  /// The flags of this run that another method has in common with it.
+  private var dataAndBudget: [String] {
+    let data = flags.data
+    let values: [(flag: String, value: String?)] = [
+      ("--task", data.task), ("--data-dir", data.dataDir), ("--train-file", flags.trainFile),
+      ("--eval-file", flags.evalFile), ("--test-file", flags.testFile), ("--label-names", data.labelNames),
+      ("--max-source-length", data.maxSourceLength.map(String.init)),
+      ("--max-target-length", data.maxTargetLength.map(String.init)),
+      ("--global-batch-size", "\(flags.globalBatchSize)"),
+      flags.steps.map { ("--steps", "\($0)") } ?? ("--epochs", "\(flags.epochs)"),
+      ("--precision", flags.leaf.arithmetic == .fp32 ? nil : flags.leaf.precision),
+    ]
+    return values.flatMap { flag, value in value.map { [flag, $0] } ?? [] }
+      + (data.lowercase ? ["--lowercase"] : []) + (data.stripHtml ? ["--strip-html"] : [])
   }
 
   /// A word as a shell reads it back.

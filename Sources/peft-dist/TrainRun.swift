@@ -90,7 +90,7 @@ struct TrainRun {
     }
     rateText = request.rateText
     var resolved = try Self.configuration(
-      flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, rate: request.rate)
+      flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, request: request)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
     resolved.lossScaling = flags.lossScaling ?? .unscaled
     resolved.evaluatesOnStart = flags.evalOnStart
@@ -109,12 +109,12 @@ struct TrainRun {
 
   private static func configuration(
     _ flags: TrainCommand, place: Workplace, task: any TextTask, encoding: ExampleEncoding, trainCount: Int,
-    rate: Double
+    request: MethodRequest
   ) throws -> RunConfiguration {
     let perEpoch = (trainCount + flags.globalBatchSize - 1) / flags.globalBatchSize
     let total = flags.steps ?? flags.epochs * perEpoch
     let dropout = flags.dropout ?? Double(place.model.description.dropoutRate)
-    let learningRate = rate
+    let learningRate = request.rate
     let leafTokens = flags.leaf.leafTokens ?? place.model.description.leafTokens
     var optimizer = OptimizerConfiguration(
       kind: .init(rawValue: flags.optimizer) ?? .adamw, weightDecay: flags.weightDecay)
@@ -132,7 +132,8 @@ struct TrainRun {
       logEvery: flags.logEvery, maxTargetLength: encoding.target,
       settings: flags.settings(
         totalSteps: total, learningRate: optimizer.kind == .adafactor ? flags.learningRate : learningRate,
-        dropout: dropout, encoding: encoding, labels: task.labels,
+        learningRateOf: request.assignedRates ?? flags.learningRateOf, dropout: dropout, encoding: encoding,
+        labels: task.labels,
         modelIdentity: try place.folder.identity(), trainCount: trainCount, leafTokens: leafTokens))
   }
 
@@ -322,7 +323,7 @@ struct TrainRun {
     var members: [String: JSON] = [
       "model": .string(place.folder.url.standardizedFileURL.lastPathComponent), "task": .string(flags.data.task),
       "method": .string(flags.method.method), "learning_rate": .string(rateText),
-      "seed": .integer(Int(clamping: flags.seed)),
+      "seed": .integer(Int(flags.seed)),
       "metric": .string(task.metric.name), "metric_larger_is_better": .bool(task.metric.largerIsBetter),
       "global_batch_size": .integer(flags.globalBatchSize), "steps_per_epoch": .integer(trainer.stepsPerEpoch),
       "steps": .integer(trainer.step), "adapter_sha256": .string(adapter.sha256),
@@ -337,6 +338,9 @@ struct TrainRun {
       "stage_seconds": .object(
         Dictionary(uniqueKeysWithValues: trainer.stageSeconds.map { ($0.rawValue, milliseconds($1)) })),
     ]
+    for setting in configuration.settings where TrainCommand.found.contains(setting.key) {
+      members[setting.key] = setting.value
+    }
     if let best = trainer.bestEvaluation {
       members["best_step"] = .integer(best.step)
       members["best_eval_\(task.metric.name)"] = .double(best.value)

@@ -101,6 +101,9 @@ struct Workplace {
   func encoding(
     _ flags: DataFlags, _ task: any TextTask, _ method: any PEFTMethod, trainsOnSource: Bool = false
   ) throws -> ExampleEncoding {
+    if task.metrics == .tokens, task.options.form == .continuation {
+      return try encodingOfTexts(flags, method, trainsOnSource: trainsOnSource)
+    }
     let target = maxTargetLength(flags, task)
     let source = try sourceLimit(
       flags.maxSourceLength, method, targetLength: task.options.form == .continuation ? target : 0)
@@ -110,6 +113,22 @@ struct Workplace {
     }
     return ExampleEncoding(
       form: task.options.form, source: source, target: target, trainsOnSource: trainsOnSource, textLength: textLength)
+  }
+
+  /// Of a corpus for a decoder: a plain text, which is all target, may fill the model's positions, and a pair shares them.
+  private func encodingOfTexts(
+    _ flags: DataFlags, _ method: any PEFTMethod, trainsOnSource: Bool
+  ) throws -> ExampleEncoding {
+    let text = try sourceLimit(flags.maxSourceLength, method, targetLength: 0)
+    let target = flags.maxTargetLength ?? min(128, text / 2)
+    let room = model.description.positionCount.map { $0 - method.occupiedPositionCount - target } ?? text
+    guard room >= 2 else {
+      throw TrainingError.tooLongSources(
+        asked: 2, positions: room + method.occupiedPositionCount + target, virtual: method.occupiedPositionCount,
+        target: target)
+    }
+    return ExampleEncoding(
+      form: .continuation, source: min(text, room), target: target, trainsOnSource: trainsOnSource, textLength: text)
   }
 
   /// What makes source and target of the plain texts of a task; nil where it has none, and for a decoder, which needs nothing.
@@ -178,9 +197,12 @@ struct Workplace {
   }
 
   /// Examples to judge by, of the data at `location`.
+  ///
+  /// - Throws: `DataError.noExamples` for none.
   func evaluationSet(
     _ dataset: EncodedDataset, examples: [Int], task: any TextTask, location: URL, flags: DataFlags
   ) throws -> EvaluationSet {
+    guard !examples.isEmpty else { throw DataError.noExamples(location) }
     // A label, and what a classifier is to give, lies in the encoded target; free text is judged as it was written.
     let isEncoded: Bool =
       switch task.metrics {
@@ -197,6 +219,14 @@ struct Workplace {
     return EvaluationSet(
       dataset: dataset, examples: examples, metrics: task.metrics,
       expectations: examples.map { Expectation(texts[$0]) })
+  }
+
+  /// Refuses a classifier whose head was drawn just now, as the checkpoint has none.
+  func requireTrainedHead() throws {
+    guard model.description.head?.isFresh == true else { return }
+    throw CheckpointError.missing(
+      path: "a classifier's head in \(folder.url.path)", purpose: "one drawn at random would say nothing",
+      remedy: "give --adapter, or a model that was trained to classify")
   }
 
   /// The model, if it writes text.

@@ -221,9 +221,6 @@ import Testing
     .init(
       name: "no rank", flags: ["--method", "lora", "--lora-r", "0"], ranks: nil,
       parts: ["--lora-r is 0; expected a positive rank"]),
-    .init(
-      name: "no tokens", flags: ["--virtual-tokens", "0"], ranks: nil,
-      parts: ["--virtual-tokens is 0; expected"]),
     .init(name: "a file in the way", parts: ["/run", "expected a folder, found a file"]) {
       try Data().write(to: $0.file("run"))
     },
@@ -242,7 +239,7 @@ import Testing
   }
 
   @Test(arguments: [
-    (["--global-batch-size", "0"], "--global-batch-size 0: expected at least 1"),
+    (["--global-batch-size", "0"], "--global-batch-size 0: expected 1 to"),
     (["--steps", "-1"], "--steps"), (["--dropout", "1.5"], "--dropout 1.5: expected a share"),
     (["--validation-fraction", "1"], "--validation-fraction 1.0"),
     (["--learning-rate", "nan"], "--learning-rate nan"),
@@ -253,7 +250,16 @@ import Testing
     (["--lora-rank-pattern", "q"], "--lora-rank-pattern"),
     (["--loss-scale", "0.5"], "--loss-scale 0.5: expected dynamic, none or a number from 1"),
     (["--loss-scale", "dynamic", "--initial-loss-scale", "0"], "--initial-loss-scale 0.0: expected a number from 1"),
-    (["--loss-scale", "dynamic", "--loss-scale-window", "0"], "--loss-scale-window 0: expected at least 1"),
+    (["--loss-scale", "dynamic", "--loss-scale-window", "0"], "--loss-scale-window 0: expected 1 to"),
+    (["--virtual-tokens", "0"], "--virtual-tokens 0: expected 1 to"),
+    (["--virtual-tokens", "1000000000000"], "--virtual-tokens 1000000000000: expected 1 to"),
+    (["--lora-r", "\(Int.max)"], "--lora-r \(Int.max): expected 1 to"),
+    (["--steps", "\(Int.max)"], "--steps \(Int.max): expected 1 to"),
+    (["--epochs", "\(Int.max)"], "--epochs \(Int.max): expected 1 to"),
+    (["--global-batch-size", "\(Int.max)"], "--global-batch-size \(Int.max): expected 1 to"),
+    (["--max-target-length", "\(Int.max)"], "--max-target-length \(Int.max): expected 2 to"),
+    (["--max-source-length", "1"], "--max-source-length 1: expected 2 to"),
+    (["--seed", "\(UInt64.max)"], "--seed \(UInt64.max): expected 0 to \(Int.max)"),
     (["--initial-loss-scale", "8"], "--initial-loss-scale and --loss-scale-window belong to --loss-scale dynamic"),
   ])
   func valuesOutOfRangeAreUsageErrors(flags: [String], part: String) throws {

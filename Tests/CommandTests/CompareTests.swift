@@ -80,6 +80,14 @@ import Testing
     let changed = try tiny.run(arguments(tiny, to: "run", ["--resume", "--lora-r", "4"]))
     #expect(changed.exitCode == 1)
     changed.expectOneError(containing: ["lora_r: 8 in the finished run, 4 now", "lora/run.yaml"])
+    let stopped = try tiny.run(arguments(tiny, to: "run", ["--resume", "--stop", "x"]))
+    stopped.expectOneError(containing: ["stop: not set in the finished run, [\"x\"] now"])
+    let weights = try Data(contentsOf: tiny.file("model/model.safetensors"))
+    var others = weights
+    others[others.count - 1] ^= 1
+    try others.write(to: tiny.file("model/model.safetensors"))
+    try tiny.run(arguments(tiny, to: "run", ["--resume"])).expectOneError(containing: ["model_identity: ", "finished"])
+    try weights.write(to: tiny.file("model/model.safetensors"))
     let again = try tiny.run(arguments(tiny, to: "run"))
     #expect(again.exitCode == 1)
     again.expectOneError(containing: ["holds a run already", "--resume"])

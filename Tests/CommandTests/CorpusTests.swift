@@ -122,6 +122,52 @@ import Testing
     run.expectOneError(containing: ["cannot hide tokens", "at least 2 sentinels"])
   }
 
+  /// A plain text may fill all 64 positions; a pair shares them with its target. `run.yaml` says so again.
+  @Test func aDecoderReadsTextsAsLongAsItsPositions() throws {
+    let tiny = try TinyRun()
+    let base = try model("gpt2", tiny)
+    let text = Array(repeating: "the film was good", count: 40).joined(separator: " ")
+    let file = tiny.file("long.jsonl")
+    let rows: [JSON] = [["text": .string(text)], ["source": .string(text), "target": .string(text)]]
+    try Data(rows.map { $0.encoded(.compact) + "\n" }.joined().utf8).write(to: file)
+    let run = try tiny.run([
+      "train", "--model", base, "--task", "corpus", "--train-file", file.path, "--method", "full", "--steps", "2",
+      "--eval-every", "0", "--max-source-length", "64", "--output", tiny.file("run").path,
+    ])
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let yaml = try String(contentsOf: tiny.file("run/run.yaml"), encoding: .utf8)
+    #expect(yaml.contains("max_source_length: 64\n") && yaml.contains("max_target_length: 32\n"), "\(yaml)")
+    let again = try tiny.run(["train", "--config", tiny.file("run/run.yaml").path, "--output", tiny.file("two").path])
+    #expect(again.exitCode == 0, "\(again.errors)")
+    #expect(try RunResults(tiny.file("two")) == RunResults(tiny.file("run")))
+    let more = try tiny.run([
+      "evaluate", "--model", base, "--task", "corpus", "--eval-file", file.path, "--max-source-length", "65",
+    ])
+    #expect(more.exitCode == 1)
+    more.expectOneError(containing: ["sources of 65 tokens do not fit", "at most 64"])
+  }
+
+  /// Nothing to judge by is no perfect score.
+  @Test func anEmptyFileJudgesNothing() throws {
+    let tiny = try TinyRun()
+    let (texts, base) = (try corpus(tiny, pairs: false), try model("roberta", tiny))
+    let file = tiny.file("short.jsonl")
+    try Data("{\"text\": \"\"}\n".utf8).write(to: file)
+    try Data("\n\n".utf8).write(to: tiny.file("blank.txt"))
+    for name in ["short.jsonl", "blank.txt"] {
+      let path = tiny.file(name).path
+      let judged = try tiny.run(["evaluate", "--model", base, "--task", "corpus", "--eval-file", path])
+      #expect(judged.exitCode == 1)
+      judged.expectOneError(containing: [name])
+      let run = try tiny.run([
+        "train", "--model", base, "--task", "corpus", "--train-file", texts.path, "--eval-file", path, "--method",
+        "full", "--steps", "2", "--output", tiny.file("run").path,
+      ])
+      #expect(run.exitCode == 1)
+      run.expectOneError(containing: [name])
+    }
+  }
+
   @Test func aClassifierWithoutTheHeadIsRefused() throws {
     let tiny = try TinyRun()
     let texts = try corpus(tiny, pairs: false)

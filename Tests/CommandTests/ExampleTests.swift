@@ -2,6 +2,7 @@ import Checkpoints
 import Foundation
 import TestSupport
 import Testing
+import Tokenization
 
 /// What is in `examples/`: the reviews are those of the grammar, the models have learned something, and the example that
 /// `launch.sh train` runs learns.
@@ -70,6 +71,18 @@ import Testing
     #expect(run.exitCode == 0, "\(run.errors)")
     // Of 1,000 tokens, drawn blindly, e^6.9.
     #expect(try JSONObject(line: run.output).double("eval_loss") < 2)
+  }
+
+  /// A text ends for the model where it ends for the tokenizer, whose ids it learned from.
+  @Test(arguments: ["t5-tiny", "gpt2-tiny", "roberta-tiny"]) func modelAndTokenizerEndTextsAlike(name: String) throws {
+    let folder = Self.examples.appending(path: name)
+    let config = try JSONObject(file: folder.appending(path: "config.json"))
+    let tokenizer = try TokenizerCatalogue.load(folder: folder, modelType: config.string("model_type"))
+    #expect(try config.int("eos_token_id") == Int(tokenizer.eosID))
+    #expect(try config.optionalInt("pad_token_id") ?? Int(tokenizer.padID) == Int(tokenizer.padID))
+    let generation = folder.appending(path: "generation_config.json")
+    guard FileManager.default.fileExists(atPath: generation.path) else { return }
+    #expect(try JSONObject(file: generation).int("eos_token_id") == Int(tokenizer.eosID))
   }
 
   @Test func launchWithoutArguments() throws {

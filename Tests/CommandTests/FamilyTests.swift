@@ -88,6 +88,41 @@ import Testing
     #expect(generated.exitCode == 1 && generated.errors.contains("see classify"), "\(generated.errors)")
   }
 
+  /// Labels whose order is not that of their bytes: a model that was tuned in full has them in its `config.json`, of several
+  /// adapters in one folder each has them.
+  @Test(arguments: ["full", "lora+prompt-tuning"]) func theNamesOfLabelsStay(method: String) throws {
+    let tiny = try TinyFamily(Self.families[3])
+    let rows = (0..<24).map { number -> JSON in
+      let name = ["yes", "no", "maybe"][number % 3]
+      return ["sentence1": .string("\(name) \(name) \(number)"), "label": .string(name)]
+    }
+    let file = tiny.tiny.file("pairs.jsonl")
+    try Data(rows.map { $0.encoded(.compact) + "\n" }.joined().utf8).write(to: file)
+    let common = ["--task", "pair", "--threads-per-rank", "1", "--leaf-tokens", "64"]
+    let trained = try tiny.tiny.run(
+      [
+        "train", "--model", tiny.model.path, "--train-file", file.path, "--test-file", file.path, "--label-names",
+        "yes,no,maybe", "--method", method, "--learning-rate", "3e-3", "--steps", "20", "--virtual-tokens", "2",
+        "--output", tiny.tiny.file("run").path,
+      ] + common)
+    #expect(trained.exitCode == 0, "\(trained.errors)")
+    let adapter = tiny.tiny.file("run/adapter").path
+    let tuned = method == "full" ? ["--model", adapter] : ["--model", tiny.model.path, "--adapter", adapter]
+    let judged = try tiny.tiny.run(["evaluate", "--eval-file", file.path] + tuned + common)
+    #expect(judged.exitCode == 0, "\(judged.errors)")
+    let summary = try JSONObject(file: tiny.tiny.file("run/summary.json"))
+    let report = try JSONObject(line: judged.output)
+    #expect(try report.double("eval_accuracy") == summary.double("test_accuracy"))
+    #expect(try report.double("eval_loss") == summary.double("test_loss"))
+    let said = try tiny.tiny.run(["classify"] + tuned + ["yes yes"])
+    #expect(said.exitCode == 0, "\(said.errors)")
+    #expect(Set(said.lines.map { $0.split(separator: " ").first ?? "" }) == ["yes", "no", "maybe"], "\(said.output)")
+    // A head that was drawn just now judges nothing.
+    let bare = try tiny.tiny.run(["evaluate", "--model", tiny.model.path, "--eval-file", file.path] + common)
+    #expect(bare.exitCode == 1)
+    bare.expectOneError(containing: ["classifier's head", "--adapter"])
+  }
+
   @Test func aModelWithoutRoomSaysSo() throws {
     let tiny = try TinyFamily(Self.families[0])
     let run = try tiny.tiny.run(tiny.arguments("run", ["--max-source-length", "120"]))

@@ -53,6 +53,18 @@ import Testing
       "--tokenizer", tokenizer, "--output", model,
     ])
     #expect(made.exitCode == 0, "\(made.errors)")
+    let end = try vocabulary.int(family == "gpt2" ? "<|endoftext|>" : "</s>")
+    #expect(try JSONObject(file: tiny.file("fresh/config.json")).int("eos_token_id") == end)
+    // A tokenizer that does not fit leaves nothing behind.
+    for (size, other, words) in [("200", tokenizer, "has 266 ids"), ("266", "/nowhere", "/nowhere")] {
+      let refused = try tiny.run([
+        "init-model", "--family", family, "--vocab-size", size, "--hidden-size", "16", "--layers", "1", "--heads", "2",
+        "--tokenizer", other, "--output", tiny.file("unfit").path,
+      ])
+      #expect(refused.exitCode == 1)
+      refused.expectOneError(containing: [words])
+      #expect(!FileManager.default.fileExists(atPath: tiny.file("unfit").path))
+    }
     let judged = try tiny.run([
       "evaluate", "--model", model, "--task", "corpus", "--eval-file", tiny.data.appending(path: "train.jsonl").path,
     ])

@@ -120,6 +120,43 @@ import Testing
     try expectSame(tiny, RunResults(tiny.file("whole")))
   }
 
+  /// What a run evaluated before its first step it says once, whenever it was taken up again.
+  @Test func theFirstEvaluationIsSaidOnce() throws {
+    let tiny = try TinyRun()
+    let flags = ["--steps", "5", "--eval-on-start", "--save-every", "6"]
+    let whole = try tiny.run(tiny.training(to: "whole", flags))
+    #expect(whole.exitCode == 0, "\(whole.errors)")
+    let broken = try tiny.run(tiny.training(to: "run", flags), faults: "throw:0:3")
+    #expect(broken.exitCode == 1 && !RunResults.lines(of: tiny.file("run/metrics.jsonl")).isEmpty)
+    let run = try tiny.run(tiny.training(to: "run", flags + ["--resume"]))
+    #expect(run.exitCode == 0, "\(run.errors)")
+    try expectSame(tiny, RunResults(tiny.file("whole")))
+  }
+
+  /// `run.yaml` gives each of several methods the rate that it had.
+  @Test func theConfigurationOfSeveralMethodsRepeatsTheRun() throws {
+    let tiny = try TinyRun()
+    let flags = ["--method", "lora+prompt-tuning", "--steps", "4"]
+    let whole = try tiny.run(tiny.training(to: "whole", flags))
+    #expect(whole.exitCode == 0, "\(whole.errors)")
+    let again = try tiny.run([
+      "train", "--config", tiny.file("whole/run.yaml").path, "--output", tiny.file("run").path,
+    ])
+    #expect(again.exitCode == 0, "\(again.errors)")
+    try expectSame(tiny, RunResults(tiny.file("whole")))
+    let verified = try tiny.run(["verify", tiny.file("whole").path, "--steps", "1..4"])
+    #expect(verified.exitCode == 0, "\(verified.errors)")
+  }
+
+  @Test func oneConfigurationAtMost() throws {
+    let tiny = try TinyRun()
+    let file = tiny.file("run.yaml")
+    try Data("lora_r: 4\n".utf8).write(to: file)
+    let run = try tiny.run(tiny.training(to: "run", ["--config", file.path, "--config=\(file.path)"]))
+    #expect(run.exitCode == 1)
+    run.expectOneError(containing: ["--config is there twice"])
+  }
+
   // MARK: Parts
 
   private func uninterrupted(_ tiny: TinyRun) throws -> RunResults {

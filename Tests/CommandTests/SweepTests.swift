@@ -96,6 +96,9 @@ import Testing
     let other = try tiny.run(arguments(tiny, to: "run", ["--resume", "--halving-eta", "3"]))
     #expect(other.exitCode == 1)
     other.expectOneError(containing: ["sweep.json", "members, steps or --halving-eta"])
+    let method = try tiny.run(arguments(tiny, to: "run", ["--resume", "--dropout", "0"]))
+    #expect(method.exitCode == 1)
+    method.expectOneError(containing: ["dropout: 0.1 in", "sweep.json, 0.0 now"])
   }
 
   @Test func aSignalStopsAllRanks() throws {

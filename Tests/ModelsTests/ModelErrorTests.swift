@@ -1,6 +1,7 @@
 import Checkpoints
 import Foundation
 import Models
+import PEFTMethods
 import TensorCore
 import Testing
 
@@ -53,6 +54,32 @@ import Testing
     config["scale_decoder_outputs"] = scale.map { .bool($0) } ?? .null
     #expect(
       try T5Configuration(JSONObject(config, origin: "config"), generation: nil).scalesOutputs == expected)
+  }
+
+  /// A GPT-2 that says so has a head of its own: one that is twice the embedding gives twice the logits.
+  @Test func anUntiedHeadIsNotTheEmbedding() throws {
+    try withTemporaryFolder { folder in
+      var config = try Golden.config("gpt2")
+      var weights = try Golden.weights("gpt2")
+      let name = try #require(weights.keys.first { $0.hasSuffix("wte.weight") })
+      let head = try #require(weights[name]).copy()
+      for index in 0..<head.count { head.pointer[index] *= 2 }
+      weights["lm_head.weight"] = head
+      try writeModel(config, weights, to: folder)
+      func logits() throws -> [Float] {
+        let model = try GPT2(ModelFolder(folder))
+        #expect(model.parameters.contains { $0.name == "lm_head.weight" } == !model.configuration.isTied)
+        return model.logits(Examples.leaf([0]), FrozenBase().inferencePass()).value.values
+      }
+      let tied = try logits()
+      config["tie_word_embeddings"] = false
+      try writeModel(config, weights, to: folder)
+      #expect(try logits() == tied.map { 2 * $0 })
+      weights["lm_head.weight"] = nil
+      try writeModel(config, weights, to: folder)
+      let error = try #require(throws: CheckpointError.self) { _ = try GPT2(ModelFolder(folder)) }
+      #expect("\(error)".contains("lm_head.weight"))
+    }
   }
 
   @Test func generationConfigurationGoesFirst() throws {
