@@ -1,7 +1,7 @@
 import Checkpoints
 import Foundation
 import Models
-import PEFTMethods
+import NN
 import TensorCore
 import Testing
 
