@@ -25,7 +25,6 @@ extension ExampleOutcome {
     if let expected = expectation.label, !labels.isEmpty {
       return answer.label(by: AnswerMatching(labels: labels)) == expected
     }
-    func trimmed(_ text: String) -> String { text.trimmingCharacters(in: .whitespacesAndNewlines) }
-    return expectation.references.contains { trimmed($0) == trimmed(answer.text) }
+    return expectation.references.contains { $0.trimmed == answer.text.trimmed }
   }
 }

@@ -1,10 +1,10 @@
 import Foundation
 
-/// The labels of a task and how data writes them: by number or by name.
+/// The labels of a task and how data writes them: by number or by name, white space around it aside.
 struct LabelNames: Sendable, Equatable {
   let names: [String]
 
-  init(_ names: [String]) { self.names = names }
+  init(_ names: [String]) { self.names = names.map(\.trimmed) }
 
   /// The column that holds them.
   var column: DataColumn {
@@ -12,11 +12,14 @@ struct LabelNames: Sendable, Equatable {
     return DataColumn("label", .word, expected: (1...3).contains(names.count) ? list(numbers, "or") : "a label")
   }
 
+  /// What a row has for its label.
+  func word(of row: DataRow) -> String { row.text(column.name).trimmed }
+
   /// The number of the label in a row.
   ///
   /// - Throws: `DataError.unknownLabel`; `.unlabelled` for −1, which stands for none.
   func label(of row: DataRow, in url: URL) throws -> Int {
-    let word = row.text(column.name)
+    let word = word(of: row)
     if let label = names.firstIndex(of: word) { return label }
     if let label = names.indices.first(where: { String($0) == word }) { return label }
     if word == "-1" { throw DataError.unlabelled(url, line: row.line) }

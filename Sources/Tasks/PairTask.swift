@@ -4,7 +4,7 @@ import Foundation
 ///
 /// Data: the columns `sentence1`, `label`, and `sentence2` for pairs. The labels are those of `options`, in the order
 /// of their numbers, which the data may write as well; without them those that occur in the training data, sorted by
-/// number if all are whole numbers, by their bytes otherwise.
+/// number if all are whole numbers, by their bytes otherwise and among equal numbers.
 public struct PairTask: SentenceTask {
   public let name = "pair"
   public let labels: [String]
@@ -55,9 +55,9 @@ public struct PairTask: SentenceTask {
 
   private static func labels(in location: URL) throws -> [String] {
     var found: Set<String> = []
-    let column = LabelNames([]).column
-    try RowReader.forEachRow(of: location, columns: [column]) { row in
-      let word = row.text(column.name)
+    let unnamed = LabelNames([])
+    try RowReader.forEachRow(of: location, columns: [unnamed.column]) { row in
+      let word = unnamed.word(of: row)
       // An empty field, or what a program wrote that had no label.
       if ["", "-1", "nan", "none", "null"].contains(word.lowercased()) {
         throw DataError.unknownLabel(
@@ -77,10 +77,11 @@ public struct PairTask: SentenceTask {
         location,
         reason: "all labels are \"\(found.first ?? "")\"; expected at least two, or their names: --label-names no,yes")
     }
-    let byNumber = found.map { (name: $0, number: Int($0)) }
-    return byNumber.allSatisfy({ $0.number != nil })
-      ? byNumber.sorted { ($0.number ?? 0) < ($1.number ?? 0) }.map(\.name)
-      : found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    // A set has an order by chance, and one number may be written in several ways: their bytes decide then.
+    let names = found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    let numbers = names.compactMap { Int($0) }
+    guard numbers.count == names.count else { return names }
+    return names.indices.sorted { (numbers[$0], $0) < (numbers[$1], $1) }.map { names[$0] }
   }
 }
 

@@ -97,6 +97,7 @@ import Testing
     let matching = AnswerMatching(labels: ["negative", "positive"])
     #expect(matching.label(of: "positive") == 1)
     #expect(matching.label(of: " negative\n") == 0)
+    #expect(AnswerMatching(labels: [" no", "yes\n"]).label(of: "yes") == 1)
     for answer in ["", "Positive", "positive.", "positively", "neg ative"] {
       #expect(matching.label(of: answer) == nil, "\(answer)")
     }

@@ -77,6 +77,26 @@ import Testing
       ])
   }
 
+  /// Two ways to write one number are two labels, in the order of their bytes: a set's own order is another in each process.
+  @Test func labelsOfEqualNumberHaveAnOrder() throws {
+    let words = ["+1", "01", "001", "1", "+01", "0001", "+001"]
+    let rows = words.shuffled().map { "a\t\($0)\n" }.joined()
+    let labels = try Fixtures.withFolder(["train.tsv": "sentence1\tlabel\nb\t2\nc\t0\n" + rows]) { folder in
+      try PairTask().resolved(with: folder.appending(path: "train.tsv")).labels
+    }
+    #expect(labels == ["0", "+001", "+01", "+1", "0001", "001", "01", "1", "2"])
+  }
+
+  @Test func whiteSpaceAroundALabelDoesNotCount() throws {
+    let table = "sentence1,label\na, yes\nb,no \nc,yes\n"
+    #expect(try inEachForm("pair", "train.csv", table)[0].map(\.target) == ["yes", "no", "yes"])
+    let named = try texts("sst2", "f.csv", "sentence,label\na, positive\nb, 0\n", TextOptions())
+    #expect(named.map(\.label) == [1, 0])
+    // Nor around a name that a model has.
+    let options = TextOptions(labelNames: [" no", "yes "])
+    #expect(try texts("pair", "f.csv", table, options).map(\.label) == [1, 0, 1])
+  }
+
   @Test func pairsWithNamedLabels() throws {
     let options = TextOptions(labelNames: ["bad", "good"])
     let examples = try texts(
@@ -99,6 +119,7 @@ import Testing
   @Test(arguments: [
     ("pair", "f.csv", "sentence1,label\na,x\nb,NaN\n", "f.csv:3: unknown label \"NaN\""),
     ("pair", "f.csv", "sentence1,label\na,x\nb,\n", "f.csv:3: unknown label \"\""),
+    ("pair", "f.csv", "sentence1,label\na,x\nb, \n", "f.csv:3: unknown label \"\""),
     ("pair", "f.csv", "sentence1,label\na,x\nb,x\n", "all labels are \"x\"; expected at least two"),
     ("pair", "f.jsonl", #"{"sentence1": "a", "label": 1.5}"#, "f.jsonl:1: \"label\" is not a label"),
     (
