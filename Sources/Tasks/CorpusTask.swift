@@ -2,7 +2,7 @@ import Foundation
 
 /// Texts to pre-train on. Rows with the column `text` are plain texts, of which an ``Objective`` makes source and target; rows with
 /// `source` and `target` are learned as they are, beside them: a supervised mixture, in the shares that the file has (Raffel et al.
-/// 2020, §3.5). A file that is neither `.jsonl`, `.csv` nor `.tsv` has one plain text a line.
+/// 2020, §3.5). A file that is neither `.jsonl`, `.csv` nor `.tsv` has one plain text a line; lines of white space only are none.
 public struct CorpusTask: TextTask {
   public let name = "corpus"
   public let labels: [String] = []
@@ -18,7 +18,8 @@ public struct CorpusTask: TextTask {
   public func examples(at location: URL) throws -> [Example] {
     var examples: [Example] = []
     guard DataFormat(rawValue: location.pathExtension.lowercased()) != nil else {
-      for (number, text) in try TextCorpus.texts(of: location, columns: []).enumerated() where !text.isEmpty {
+      for (number, text) in try TextCorpus.texts(of: location, columns: []).enumerated()
+      where !text.allSatisfy(\.isWhitespace) {
         examples.append(plain(text, id: "\(number + 1)", index: examples.count))
       }
       guard !examples.isEmpty else { throw DataError.noExamples(location) }

@@ -12,9 +12,9 @@ protocol TableReader {
   mutating func next() throws -> (line: Int, fields: [String])?
 }
 
-/// The bytes of a table from the place that is read next.
+/// The bytes of a table, or of a text file, from the place that is read next.
 ///
-/// A byte order mark in front is passed over; `\r\n` ends a line as `\n` does. Empty lines are allowed at the end only.
+/// A byte order mark in front is passed over; `\r\n` ends a line as `\n` does. Empty lines of a table are allowed at the end only.
 struct TableBytes {
   let url: URL
   private let bytes: UnsafeBufferPointer<UInt8>

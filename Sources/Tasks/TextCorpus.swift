@@ -3,7 +3,7 @@ import Foundation
 /// Plain texts for pre-training and for vocabularies: lines of a text file, or columns of a file of rows.
 public enum TextCorpus {
   /// The texts of `url` in the order of the file. A name that ends in `.jsonl`, `.csv` or `.tsv` means rows, whose `columns` are texts of
-  /// their own; of several columns a row may lack some. Of any other file each line is a text.
+  /// their own; of several columns a row may lack some. Of any other file each line is a text, as the lines of a table are read.
   ///
   /// - Throws: `DataError`, naming file and line.
   public static func texts(of url: URL, columns: [String]) throws -> [String] {
@@ -21,12 +21,16 @@ public enum TextCorpus {
   }
 
   private static func lines(of url: URL) throws -> [String] {
-    try DataFolder.bytes(of: url).split(separator: 0x0A, omittingEmptySubsequences: false).enumerated().map {
-      number, line in
-      guard let text = line.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) else {
-        throw DataError.invalidUTF8(url, line: number + 1)
+    try DataFolder.bytes(of: url).withUnsafeBytes { raw in
+      var bytes = TableBytes(raw.bindMemory(to: UInt8.self), url: url)
+      var lines: [String] = []
+      while !bytes.isAtEnd {
+        let start = bytes.position
+        while !bytes.isAtEndOfLine { bytes.advance() }
+        lines.append(try bytes.text(start..<bytes.position, line: lines.count + 1))
+        bytes.passEndOfLine()
       }
-      return text
+      return lines
     }
   }
 }

@@ -15,7 +15,8 @@ struct TokenTable: Sendable {
   let count: Int
   private let tokenCount: Int
 
-  static let formatVersion = 2
+  /// Of the layout and of how data becomes texts: a change of either makes tables anew.
+  static let formatVersion = 3
   private static let magic: UInt64 = 0x3130_4b4f_5444_4650  // "PFDTOK01"
   private static let headerSize = 64
 

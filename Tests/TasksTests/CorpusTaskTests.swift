@@ -30,6 +30,21 @@ import Tokenization
     #expect(throws: DataError.self) { try examples("\n\n", name: "corpus.txt") }
   }
 
+  /// As programs for Windows write them: neither line ends nor the byte order mark are part of a text.
+  @Test func linesOfAPlainFileFromElsewhere() throws {
+    let found = try examples("\u{FEFF}one\r\n\r\n \t\u{A0}\r\n \ntwo\rthree \r\nfour", name: "corpus.txt")
+    #expect(found.map(\.source) == ["one", "two\rthree ", "four"] && found.map(\.id) == ["1", "5", "6"])
+    #expect(throws: DataError.self) { try examples("\u{FEFF}\r\n \r\n", name: "corpus.txt") }
+  }
+
+  @Test func aLineThatIsNoUTF8IsNamed() throws {
+    try Fixtures.withFolder { folder in
+      let file = folder.appending(path: "corpus.txt")
+      try (Data("one\r\n\r\n".utf8) + [0xC3, 0x0A]).write(to: file)
+      #expect(throws: DataError.invalidUTF8(file, line: 3)) { try CorpusTask().examples(at: file) }
+    }
+  }
+
   @Test(arguments: [
     "{\"text\": \"\"}", "{\"source\": \"a\"}", "{\"text\": \"a\", \"source\": \"b\", \"target\": \"c\"}",
     "{\"review\": \"a\"}",
