@@ -58,11 +58,16 @@ public struct SpanCorruption: Sendable, Equatable {
     return (counts.keptTokens + counts.spans + 1, target)
   }
 
-  /// The longest text whose source has at most `sourceLength` tokens: 568 for T5's 512.
+  /// The longest text whose source has at most `sourceLength` tokens: 568 for T5's 512. Where nearly all tokens are hidden it is
+  /// longer than any text, and `Int32.max` stands for it.
   public func textLength(sourceLength: Int) -> Int {
-    var length = max(sourceLength - 1, 0)
-    while lengths(ofText: length + 1).source <= sourceLength { length += 1 }
-    return length
+    // A longer text never has a shorter source.
+    var (fitting, tooLong) = (max(sourceLength - 1, 0), Int(Int32.max) + 1)
+    while tooLong - fitting > 1 {
+      let middle = (fitting + tooLong) / 2
+      if lengths(ofText: middle).source <= sourceLength { fitting = middle } else { tooLong = middle }
+    }
+    return fitting
   }
 
   // MARK: Which tokens

@@ -56,6 +56,7 @@ import Testing
     // T5's own numbers: texts of 568 tokens fill 512 of source and 114 of target.
     #expect(corruption.textLength(sourceLength: 512) == 568)
     #expect(corruption.lengths(ofText: 568) == (512, 114))
+    #expect([0, 1, 2, 3].map(corruption.textLength) == [0, 0, 1, 2])
     // Never more spans than sentinels, nor than tokens that stay.
     var dense = corruption
     dense.meanSpanLength = 1
@@ -65,6 +66,28 @@ import Testing
     dense.noiseDensity = 0.9
     #expect(dense.counts(length: 10) == .init(noiseTokens: 9, spans: 1, keptTokens: 1))
     #expect(dense.noiseMask(length: 10, seed: 1, epoch: 0, example: 0) == [false] + Array(repeating: true, count: 9))
+  }
+
+  /// The same as counting up, for any density; one close to 1 is no reason to count for hours.
+  @Test func theLongestText() {
+    var corruption = corruption
+    for density in [0.01, 0.15, 0.5, 0.85, 0.99] {
+      for span in [1, 3, 7.5] {
+        (corruption.noiseDensity, corruption.meanSpanLength) = (density, span)
+        for source in [2, 3, 10, 64, 513] {
+          let length = corruption.textLength(sourceLength: source)
+          #expect(
+            length >= source - 1
+              && (2...length + 1).first { corruption.lengths(ofText: $0).source > source } == length + 1)
+        }
+      }
+    }
+    corruption.noiseDensity = 0.999_999
+    #expect(corruption.textLength(sourceLength: 512) > 100_000_000)
+    for density in [0.999_999_99, 1.0.nextDown] {
+      corruption.noiseDensity = density
+      #expect(corruption.textLength(sourceLength: 512) == Int(Int32.max))
+    }
   }
 
   // MARK: Masked language modelling
