@@ -182,13 +182,19 @@ struct EvaluateCommand: ParsableCommand {
         member.target.map(Int64.init)
         + Array(repeating: Int64(ignoredLabel), count: targetWidth - member.target.count)
     }
-    try SafetensorsWriter.write(
-      tensors: [("logits", logits)],
-      integers: [
-        .init("input_ids", shape: [members.count, width], values: ids),
-        .init("attention_mask", shape: [members.count, width], values: mask),
-        .init("labels", shape: [members.count, targetWidth], values: labels),
-      ], to: url)
+    var tensors = [("logits", logits)]
+    var integers: [SafetensorsWriter.Integers] = [
+      .init("input_ids", shape: [members.count, width], values: ids),
+      .init("attention_mask", shape: [members.count, width], values: mask),
+    ]
+    let labelShape = [members.count, targetWidth]
+    if evaluator.model.description.head?.problem == .regression {
+      let values = labels.map { Float(bitPattern: UInt32(truncatingIfNeeded: $0)) }
+      tensors.append(("labels", Tensor(values, shape: labelShape)))
+    } else {
+      integers.append(.init("labels", shape: labelShape, values: labels))
+    }
+    try SafetensorsWriter.write(tensors: tensors, integers: integers, to: url)
   }
 }
 

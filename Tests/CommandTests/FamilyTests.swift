@@ -123,6 +123,26 @@ import Testing
     bare.expectOneError(containing: ["classifier's head", "--adapter"])
   }
 
+  /// The numbers themselves, not their bits as whole numbers.
+  @Test func theDumpOfARegressionHasItsNumbers() throws {
+    let tiny = try TinyFamily(Self.families[2])
+    let (data, dump) = (tiny.tiny.file("scores.csv"), tiny.tiny.file("dump.safetensors"))
+    let scorer = tiny.tiny.file("scorer").path
+    let made = try tiny.tiny.run([
+      "init-model", "--family", "roberta", "--vocab-size", "1024", "--hidden-size", "16", "--layers", "1", "--heads", "2",
+      "--num-labels", "1", "--tokenizer", tiny.model.path, "--output", scorer,
+    ])
+    #expect(made.exitCode == 0, "\(made.errors)")
+    try Data("sentence1,score\na film,0\na plot,0.5\nthe end,-1.25\n".utf8).write(to: data)
+    let run = try tiny.tiny.run([
+      "evaluate", "--model", scorer, "--task", "regression", "--eval-file", data.path, "--dump", dump.path,
+    ])
+    #expect(run.exitCode == 0, "\(run.errors)")
+    let file = try SafetensorsFile(dump)
+    #expect(file.info("labels")?.shape == [3, 1] && file.info("logits")?.shape == [3, 1, 1])
+    #expect(try file.tensor("labels").values == [0, 0.5, -1.25])
+  }
+
   @Test func aModelWithoutRoomSaysSo() throws {
     let tiny = try TinyFamily(Self.families[0])
     let run = try tiny.tiny.run(tiny.arguments("run", ["--max-source-length", "120"]))
