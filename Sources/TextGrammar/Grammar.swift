@@ -75,6 +75,15 @@ public struct Grammar: Sendable {
     var alternatives: [Template] = []
   }
 
+  /// Symbols without a rule, whose text the caller supplies.
+  public struct Given: Sendable {
+    let symbols: [String]
+    /// Rules whose alternatives may have them, with those named `rule.…`.
+    let rules: [String]
+
+    public static let none = Given(symbols: [], rules: [])
+  }
+
   let path: String
   let rules: [String: Rule]
   /// Names of all rules in the order of the file.
@@ -84,9 +93,9 @@ public struct Grammar: Sendable {
 
   /// - Parameters:
   ///   - path: the file's name in messages.
-  ///   - given: symbols without a rule, whose text the caller supplies.
+  ///   - given: what the caller fills.
   /// - Throws: `GrammarError.invalid`.
-  public init(_ text: String, path: String, given: Set<String> = []) throws {
+  public init(_ text: String, path: String, given: Given = .none) throws {
     var reader = GrammarReader(path: path)
     try reader.read(text)
     self.path = path
@@ -106,18 +115,21 @@ public struct Grammar: Sendable {
 
   /// Alternatives of the rule `name` and of all rules `name.…`, in the order of the file.
   public func templates(of name: String) -> [Template] {
-    ruleNames.filter { $0 == name || $0.hasPrefix(name + ".") }.flatMap { rules[$0]?.alternatives ?? [] }
+    ruleNames.filter { Self.isRule($0, of: name) }.flatMap { rules[$0]?.alternatives ?? [] }
   }
 
   /// Rules that no expansion of `roots` and of the rules below them, `root.…`, comes to.
   public func unreachable(from roots: [String]) -> [String] {
     var reached: Set<String> = []
-    var open = ruleNames.filter { name in roots.contains { name == $0 || name.hasPrefix($0 + ".") } }
+    var open = ruleNames.filter { name in roots.contains { Self.isRule(name, of: $0) } }
     while let name = open.popLast() {
       if reached.insert(name).inserted { open += successors(of: name) }
     }
     return ruleNames.filter { !reached.contains($0) }
   }
+
+  /// Whether `rule` is the rule `name` or one of those below it.
+  private static func isRule(_ rule: String, of name: String) -> Bool { rule == name || rule.hasPrefix(name + ".") }
 
   /// Rules that the symbols of rule `name` may lead to.
   private func successors(of name: String) -> [String] {
@@ -138,16 +150,19 @@ public struct Grammar: Sendable {
 
   // MARK: Checks
 
-  private func checkSymbols(_ given: Set<String>) throws {
+  private func checkSymbols(_ given: Given) throws {
     for template in ruleNames.flatMap({ rules[$0]?.alternatives ?? [] }) {
-      for symbol in template.symbols where !given.contains(symbol.name) {
+      let isFilled = given.rules.contains { Self.isRule(template.rule, of: $0) }
+      for symbol in template.symbols where !isFilled || !given.symbols.contains(symbol.name) {
         for (domain, sign) in targets(of: template) {
           let name = symbol.rule(sign)
           guard let rule = rule(symbol, domain: domain, sign: sign) else {
             let place = domain.map { " or '\($0).\(name)'" } ?? ""
             throw invalid(
               template.line, "expected a rule '\(name)'\(place) for a symbol of rule '\(template.rule)', found none",
-              "add the rule or correct the symbol's name")
+              given.symbols.contains(symbol.name)
+                ? "write it in alternatives of \(given.rules.joined(separator: " and ")) only, or add the rule"
+                : "add the rule or correct the symbol's name")
           }
           let usable = rule.alternatives.count { $0.isDrawn(in: sign) }
           guard usable >= symbol.number else {

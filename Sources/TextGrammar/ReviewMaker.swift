@@ -26,7 +26,7 @@ public struct ReviewMaker: Sendable {
   }
 
   /// Symbols of `passage` and `pair` that stand for a whole review and for opinions.
-  public static let given: Set<String> = ["review", "opinion"]
+  public static let given = Grammar.Given(symbols: ["review", "opinion"], rules: ["passage", "pair"])
   /// Rules that are drawn from; all others are reached from them.
   public static let roots = ["domain", "opening", "note", "opinion", "passage", "pair"]
 

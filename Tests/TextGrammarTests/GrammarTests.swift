@@ -34,6 +34,17 @@ import Testing
     #expect("\(try #require(error))".hasPrefix("grammar g.txt:\(line): "))
   }
 
+  /// Only `passage` and `pair` have a review and opinions put in: elsewhere nothing would stand in their place.
+  @Test(arguments: [("opening: hello {review} there", "review"), ("opening: {x}\nx: {opinion2}", "opinion")])
+  func aGivenSymbolWhereNothingFillsIt(text: String, symbol: String) throws {
+    let error = #expect(throws: GrammarError.self) { try Grammar(text, path: "g", given: ReviewMaker.given) }
+    let message = try "\(#require(error))"
+    #expect(message.contains("expected a rule '\(symbol)' for a symbol of rule"), "\(message)")
+    #expect(message.hasSuffix("; write it in alternatives of passage and pair only, or add the rule"), "\(message)")
+    _ = try Grammar(text + "\n\(symbol): a | b", path: "g", given: ReviewMaker.given)
+    _ = try Grammar("pair.x: {\(symbol)} => x", path: "g", given: ReviewMaker.given)
+  }
+
   @Test func aGrammarWithoutAnOpinionOfAKindIsRefused() throws {
     let text = try Self.shipped().replacing("* ", with: "").replacing("*-", with: "-").replacing("*+", with: "+")
     let grammar = try Grammar(text, path: "g.txt", given: ReviewMaker.given)
