@@ -18,7 +18,7 @@ func requireFolder(_ url: URL, purpose: String) throws {
 
 /// Makes the folder `url` and those above it; one that is there already is left as it is.
 /// - Throws: `CheckpointError` naming the path: no permission, a file in the way.
-func makeFolder(_ url: URL) throws {
+public func makeFolder(_ url: URL) throws {
   if isFolder(url) == true { return }
   let parent = url.deletingLastPathComponent()
   if parent.path != url.path { try makeFolder(parent) }

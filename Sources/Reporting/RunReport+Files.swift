@@ -8,7 +8,7 @@ extension RunReport {
   public func write(to folder: URL, name: String) throws {
     let plots = plots
     let pictures = folder.appendingPathComponent("plots")
-    try FileManager.default.createDirectory(at: pictures, withIntermediateDirectories: true)
+    try makeFolder(pictures)
     for plot in plots {
       try Self.write(plot.svg(standsAlone: true) + "\n", to: pictures.appendingPathComponent("\(plot.name).svg"))
     }

@@ -38,7 +38,6 @@ public protocol TextTask: Sendable {
 }
 
 extension TextTask {
-  public var metricName: String { metric.name }
   public var forms: [ExampleForm] { [.textToText, .continuation, .classification] }
   public func resolved(with location: URL) throws -> any TextTask { self }
 

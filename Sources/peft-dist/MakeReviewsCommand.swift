@@ -56,7 +56,7 @@ struct MakeReviewsCommand: ParsableCommand {
       let rows = try maker.corpus(corpus, site: UInt32(parts.count))
       files.append(("corpus", rows.map(Self.json)))
     }
-    try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
+    try makeFolder(target)
     for (name, rows) in files {
       let url = target.appending(path: name + ".jsonl")
       let bytes = Array(rows.map { $0.encoded(.compact) + "\n" }.joined().utf8)

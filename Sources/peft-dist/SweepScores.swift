@@ -21,7 +21,7 @@ struct SweepScores: Equatable {
   mutating func note(_ score: Double, step: Int, in folder: URL) throws {
     byStep[step] = score
     let members = byStep.map { ("\($0)", $1.isFinite ? JSON.double($1) : .null) }
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    try makeFolder(folder)
     try AtomicFile.write(
       JSON.object(Dictionary(uniqueKeysWithValues: members)), to: folder.appendingPathComponent(Self.fileName))
   }

@@ -29,6 +29,9 @@ import Tokenization
     try Data().write(to: file)
     let taken = try tiny.run(["make-reviews", "--grammar", Self.example("reviews/grammar.txt"), "--output", file.path])
     taken.expectOneError(containing: [file.path, "an empty or a new folder", "a file"])
+    let few = ["--train", "2", "--validation", "2", "--test", "2", "--output", "/proc/none"]
+    let refused = try tiny.run(["make-reviews", "--grammar", Self.example("reviews/grammar.txt")] + few)
+    refused.expectOneError(containing: ["cannot make folder /proc/none"])
   }
 
   /// The first steps of `launch.sh train` without arguments.

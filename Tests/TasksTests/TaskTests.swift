@@ -8,7 +8,7 @@ import Testing
     let names = ["imdb", "sst2", "mrpc", "rte", "pair", "regression", "cnn_dailymail", "scitldr", "text", "corpus"]
     #expect(TaskCatalogue.names == names)
     #expect(try TaskCatalogue.task(named: "imdb").labels == ["negative", "positive"])
-    #expect(try TaskCatalogue.task(named: "text").metricName == "loss")
+    #expect(try TaskCatalogue.task(named: "text").metric.name == "loss")
     let error = #expect(throws: DataError.self) { try TaskCatalogue.task(named: "imbd") }
     #expect(
       error?.description == "there is no task \"imbd\"; known tasks: \(names.joined(separator: ", "))")
@@ -20,7 +20,7 @@ import Testing
     #expect(task.name == name)
     let outcome = ExampleOutcome(.text("b"), Expectation(references: ["b"], label: 1, value: 1))
     let names = task.metrics.values(of: [outcome], loss: 1).map(\.name)
-    #expect(names.contains(task.metricName) || task.metric == .loss)
+    #expect(names.contains(task.metric.name) || task.metric == .loss)
     #expect(Set(names).count == names.count)
   }
 
