@@ -6,8 +6,8 @@ public enum ReportError: DescribedError, Equatable {
   case noRun(folder: String)
   /// A file of a run holds something else than it should.
   case unreadable(file: String, reason: String)
-  /// The runs were judged by different metrics.
-  case differentMetrics([String])
+  /// The runs are of different tasks, or were judged by different metrics: which, and what each run has.
+  case different(String, [String])
 
   public var description: String {
     switch self {
@@ -16,8 +16,8 @@ public enum ReportError: DescribedError, Equatable {
         + "found neither; check the path"
     case .unreadable(let file, let reason):
       "cannot report on \(file): \(reason)"
-    case .differentMetrics(let lines):
-      "these runs cannot stand in one report, as they were judged by different metrics:\n  "
+    case .different(let what, let lines):
+      "these runs cannot stand in one report, as they have different \(what):\n  "
         + lines.joined(separator: "\n  ") + "\nreport on runs of one task"
     }
   }

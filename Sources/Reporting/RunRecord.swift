@@ -11,7 +11,7 @@ public struct RunRecord: Sendable, Equatable {
     public var epoch: Double
     /// Time of all steps until then, without evaluations.
     public var trainingSeconds: Double?
-    /// Mean over the steps since the evaluation before.
+    /// Mean over the logged ones of the steps since the evaluation before; nil if none was logged.
     public var trainingLoss: Double?
     public var loss: Double?
     /// Of the task's metric.
@@ -51,6 +51,8 @@ public struct RunRecord: Sendable, Equatable {
   public var ranks: Int?
   public var threadsPerRank: Int?
   public var evaluations: [Evaluation] = []
+  /// For the evaluations of older runs, whose lines do not name the epoch.
+  private var stepsPerEpoch: Double?
 
   public init(name: String) { self.name = name }
 
@@ -71,6 +73,16 @@ public struct RunRecord: Sendable, Equatable {
     try readMetrics(metrics)
   }
 
+  /// A name for each of some folders: the last parts of its path, as few as set it apart from the others.
+  public static func names(of folders: [URL]) -> [String] {
+    let paths = folders.map { $0.path.split(separator: "/") }
+    return paths.map { path in
+      let counts = 1...max(path.count, 1)
+      let count = counts.first { count in paths.count { $0.suffix(count) == path.suffix(count) } == 1 }
+      return path.suffix(count ?? path.count).joined(separator: "/")
+    }
+  }
+
   private mutating func readSummary(_ summary: JSONObject) throws {
     model = try summary.optionalString("model")
     task = try summary.optionalString("task")
@@ -79,6 +91,7 @@ public struct RunRecord: Sendable, Equatable {
     metric = try summary.optionalString("metric") ?? metric ?? Self.metric(in: summary)
     largerIsBetter = try summary.optionalBool("metric_larger_is_better") ?? (metric != "loss")
     steps = try summary.optionalInt("steps")
+    stepsPerEpoch = try summary.optionalDouble("steps_per_epoch")
     globalBatchSize = try summary.optionalInt("global_batch_size")
     trainableParameters = try summary.optionalInt("trainable_parameters")
     trainableShare = try summary.optionalDouble("trainable_share")
@@ -107,7 +120,6 @@ public struct RunRecord: Sendable, Equatable {
     do { text = try String(contentsOf: url, encoding: .utf8) } catch {
       throw ReportError.unreadable(file: url.path, reason: "it cannot be read as UTF-8")
     }
-    var stepsPerEpoch = 0.0
     var losses: [Double] = []
     for (index, line) in text.split(separator: "\n").enumerated() {
       let origin = "\(url.path), line \(index + 1)"
@@ -124,7 +136,7 @@ public struct RunRecord: Sendable, Equatable {
       }
       evaluations.append(
         Evaluation(
-          step: step, epoch: stepsPerEpoch > 0 ? Double(step) / stepsPerEpoch : 0,
+          step: step, epoch: try entry.optionalDouble("epoch") ?? stepsPerEpoch.map { Double(step) / $0 } ?? 0,
           trainingSeconds: try entry.optionalDouble("training_seconds"),
           trainingLoss: losses.isEmpty ? nil : losses.reduce(0, +) / Double(losses.count),
           loss: try entry.optionalDouble("eval_loss"),

@@ -31,7 +31,7 @@ extension RunReport {
     guard !steps.isEmpty else { return [] }
     let kinds: [(String, (RunRecord.Evaluation) -> Double?)] = [
       ("Validation \(metric) by step", { $0.value }), ("Validation loss by step", { $0.loss }),
-      ("Training loss since the evaluation before, by step", { $0.trainingLoss }),
+      ("Training loss of the steps logged since the evaluation before, by step", { $0.trainingLoss }),
     ]
     return kinds.filter { _, value in runs.contains { $0.evaluations.contains { value($0) != nil } } }.map {
       title, value in

@@ -8,16 +8,22 @@ public struct RunReport: Sendable, Equatable {
   public let metric: String
   public let largerIsBetter: Bool
 
-  /// - Throws: `ReportError.differentMetrics`.
+  /// - Throws: `ReportError.different`.
   public init(title: String, runs: [RunRecord]) throws {
-    let metrics = runs.compactMap(\.metric)
-    guard Set(metrics).count <= 1 else {
-      throw ReportError.differentMetrics(runs.compactMap { run in run.metric.map { "\(run.name): \($0)" } })
-    }
+    _ = try Self.common(runs, "tasks", \.task)
+    metric = try Self.common(runs, "metrics", \.metric) ?? "accuracy"
     self.title = title
     self.runs = runs
-    metric = metrics.first ?? "accuracy"
     largerIsBetter = runs.first { $0.metric != nil }?.largerIsBetter ?? true
+  }
+
+  /// What all runs have in common that say it.
+  private static func common(_ runs: [RunRecord], _ what: String, _ fact: (RunRecord) -> String?) throws -> String? {
+    let facts = Set(runs.compactMap(fact))
+    guard facts.count <= 1 else {
+      throw ReportError.different(what, runs.compactMap { run in fact(run).map { "\(run.name): \($0)" } })
+    }
+    return facts.first
   }
 
   /// The first of those with the best value.

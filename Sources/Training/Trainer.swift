@@ -165,9 +165,12 @@ public final class Trainer {
     }
   }
 
+  /// Passes over the data until now.
+  private var epoch: Double { Double(state.step) / Double(planner.stepsPerEpoch) }
+
   private func log(_ result: StepResult, tokensPerSecond: Double) {
     var members: [String: JSON] = [
-      "step": .integer(state.step), "epoch": .double(Double(state.step) / Double(planner.stepsPerEpoch)),
+      "step": .integer(state.step), "epoch": .double(epoch),
       "loss": .finite(result.loss), "learning_rate": .double(result.rate), "grad_norm": .finite(result.norm),
       "loss_scale": .double(Double(result.lossScale)),
       "source_tokens_per_second": .double((tokensPerSecond * 10).rounded() / 10),
@@ -188,7 +191,8 @@ public final class Trainer {
     }
     state.evaluatedStep = state.step
     var members: [String: JSON] = [
-      "step": .integer(state.step), "eval_loss": .finite(report.loss), "eval_examples": .integer(report.exampleCount),
+      "step": .integer(state.step), "epoch": .double(epoch), "eval_loss": .finite(report.loss),
+      "eval_examples": .integer(report.exampleCount),
       "eval_seconds": .double((report.seconds * 1000).rounded() / 1000),
       "training_seconds": .double((state.trainingSeconds * 1000).rounded() / 1000),
     ]

@@ -13,7 +13,8 @@ struct ReportCommand: ParsableCommand {
         peft-dist report runs/prompt runs/lora --output runs/report
       """)
 
-  @Argument(help: ArgumentHelp("Output folders of training runs.", valueName: "run"))
+  @Argument(
+    help: ArgumentHelp("Output folders of training runs of one task; one given twice counts once.", valueName: "run"))
   var runs: [String]
   @Option(help: ArgumentHelp("Folder for report.md, report.json and report.html.", valueName: "dir"))
   var output: String?
@@ -21,19 +22,16 @@ struct ReportCommand: ParsableCommand {
   var title = "Training runs side by side"
 
   func run() throws {
-    let folders = runs.map { URL(fileURLWithPath: $0).standardizedFileURL }
-    let names = folders.map(\.lastPathComponent)
-    // Folders of one name are told apart by what lies above them.
-    let records = try zip(folders, names).map { folder, name in
-      let isUnique = names.count { $0 == name } == 1
-      let above = folder.deletingLastPathComponent().lastPathComponent
-      return try RunRecord(folder: folder, name: isUnique ? name : "\(above)/\(name)")
+    var folders: [URL] = []
+    for folder in runs.map({ URL(fileURLWithPath: $0).standardizedFileURL }) where !folders.contains(folder) {
+      folders.append(folder)
     }
+    let records = try zip(folders, RunRecord.names(of: folders)).map { try RunRecord(folder: $0, name: $1) }
     let report = try RunReport(title: title, runs: records)
     print(report.table)
     guard let output else { return }
     let target = URL(fileURLWithPath: output)
-    try FileManager.default.createDirectory(at: target, withIntermediateDirectories: true)
+    try makeFolder(target)
     try report.write(to: target, name: "report")
     print("")
     print("report  \(target.appendingPathComponent("report.html").path)")

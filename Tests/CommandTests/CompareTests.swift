@@ -114,6 +114,11 @@ import Testing
     #expect(run.output.contains("| solo-lora ") && run.output.contains("| solo-prompt-tuning "))
     let page = try String(contentsOf: tiny.file("page/report.html"), encoding: .utf8)
     #expect(page.contains("<h1>A &lt;b&gt; &amp; c</h1>") && !page.contains("<b>"))
+    // A folder given twice counts once, and is no reason for longer names.
+    let twice = try tiny.run(["report", folders[0], folders[0] + "/", folders[1]])
+    #expect(twice.lines.count { $0.hasPrefix("| solo-") } == 2, "\(twice.output)")
+    let refused = try tiny.run(["report", folders[0], "--output", "/proc/none"])
+    refused.expectOneError(containing: ["cannot make folder /proc/none"])
     let nothing = try tiny.run(["report", tiny.data.path])
     #expect(nothing.exitCode == 1)
     nothing.expectOneError(containing: [tiny.data.path, "expected the output folder of a training run"])

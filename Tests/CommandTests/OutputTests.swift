@@ -42,6 +42,7 @@ import Testing
     }
     let evaluations = lines.filter { $0["eval_loss"] != nil }
     #expect(try evaluations.map { try $0.int("step") } == [8, 16])
+    #expect(try evaluations.map { try $0.double("epoch") } == [1, 2])
     #expect(try evaluations.allSatisfy { (0...1).contains(try $0.double("eval_accuracy")) })
     #expect(
       run.output.contains("sha256  \(try sha256(of: tiny.file("run/adapter/adapter_model.safetensors")))"))

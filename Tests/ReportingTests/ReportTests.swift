@@ -25,6 +25,21 @@ import Testing
       ])
   }
 
+  /// Evaluations have their epoch whether or not steps were logged before them: by their own line, in older runs by the summary.
+  @Test(arguments: [true, false]) func theEpochOfAnEvaluationNeedsNoLoggedStep(namesEpoch: Bool) throws {
+    let folder = try RunFixture()
+    if !namesEpoch { try Data("{\"steps_per_epoch\":4}".utf8).write(to: folder.url.appending(path: "summary.json")) }
+    if namesEpoch { try FileManager.default.removeItem(at: folder.url.appending(path: "summary.json")) }
+    let lines = (1...3).map { step in
+      "{\"step\":\(step),\(namesEpoch ? "\"epoch\":\(Double(step) / 4)," : "")\"eval_examples\":9,\"eval_loss\":1.0}\n"
+    }
+    try Data((lines[0...1].joined() + "{\"step\":3,\"epoch\":0.75,\"loss\":0.5}\n" + lines[2]).utf8)
+      .write(to: folder.url.appending(path: "metrics.jsonl"))
+    let evaluations = try RunRecord(folder: folder.url, name: "x").evaluations
+    #expect(evaluations.map(\.epoch) == [0.25, 0.5, 0.75])
+    #expect(evaluations.map(\.trainingLoss) == [nil, nil, 0.5])
+  }
+
   @Test func everyFormHasThem() throws {
     let folder = try RunFixture()
     let report = try RunReport(title: "Two", runs: ["lora", "ia3"].map { try RunRecord(folder: folder.url, name: $0) })
@@ -84,11 +99,24 @@ import Testing
     }
     var (one, other) = (RunRecord(name: "a"), RunRecord(name: "b"))
     (one.metric, other.metric) = ("accuracy", "rougeL")
-    #expect(throws: ReportError.differentMetrics(["a: accuracy", "b: rougeL"])) {
+    #expect(throws: ReportError.different("metrics", ["a: accuracy", "b: rougeL"])) {
       try RunReport(title: "", runs: [one, other])
+    }
+    (other.metric, one.task, other.task) = ("accuracy", "sst2", "rte")
+    #expect(throws: ReportError.different("tasks", ["a: sst2", "b: rte"])) {
+      try RunReport(title: "", runs: [one, other, RunRecord(name: "says nothing")])
     }
     try Data("{\"step\": 1}\n[]\n".utf8).write(to: folder.url.appending(path: "metrics.jsonl"))
     #expect(throws: ReportError.self) { try RunRecord(folder: folder.url, name: "x") }
+  }
+
+  @Test func namesSetFoldersApart() {
+    func names(_ paths: String...) -> [String] { RunRecord.names(of: paths.map { URL(fileURLWithPath: $0) }) }
+    #expect(names("/runs/lora", "/runs/ia3") == ["lora", "ia3"])
+    #expect(names("/x/a/r", "/x/b/r", "/x/a/s") == ["a/r", "b/r", "s"])
+    #expect(names("/dupe/a/r", "/dupe/b/a/r") == ["dupe/a/r", "b/a/r"])
+    #expect(names("/a/r", "/b/a/r", "/r") == ["a/r", "b/a/r", "r"])
+    #expect(names("/") == [""])
   }
 
   @Test func theBestIsTheSmallestLossWhereSmallIsGood() throws {
