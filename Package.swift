@@ -44,15 +44,15 @@ let package = Package(
         "TensorCore", "CKernels", "Diagnostics", .product(name: "Crypto", package: "swift-crypto"),
       ], swiftSettings: strict),
     .target(
-      name: "Tasks", dependencies: ["TensorCore", "Tokenization", "Diagnostics"],
-      swiftSettings: strict),
-    .target(
       name: "TextGrammar", dependencies: ["TensorCore", "Diagnostics"], swiftSettings: strict),
     // Layer 3
     .target(
       name: "NN", dependencies: ["Autograd", "TensorCore", "Checkpoints", "Diagnostics"],
       swiftSettings: strict),
     .target(name: "Reporting", dependencies: ["Checkpoints", "Diagnostics"], swiftSettings: strict),
+    .target(
+      name: "Tasks", dependencies: ["TensorCore", "Tokenization", "Checkpoints", "Diagnostics"],
+      swiftSettings: strict),
     // Layer 4
     .target(
       name: "Models", dependencies: ["NN", "Autograd", "TensorCore", "Checkpoints", "Diagnostics"],

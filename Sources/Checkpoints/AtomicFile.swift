@@ -29,8 +29,7 @@ public enum AtomicFile {
   public static func write(to url: URL, _ body: (inout FileSink) throws -> Void) throws -> FileDigest {
     let folder = url.deletingLastPathComponent()
     let number = serial.add(1, ordering: .relaxed).newValue
-    let temporary = folder.appendingPathComponent(
-      ".\(url.lastPathComponent).partial-\(getpid())-\(number)")
+    let temporary = folder.appendingPathComponent(temporaryPrefix(of: url) + "\(getpid())-\(number)")
     do {
       let digest = try writeInPlace(to: temporary, named: url.path, body)
       try systemCall("write", url.path) { Int(rename(temporary.path, url.path)) }
@@ -39,6 +38,17 @@ public enum AtomicFile {
     } catch {
       unlink(temporary.path)
       throw error
+    }
+  }
+
+  private static func temporaryPrefix(of url: URL) -> String { ".\(url.lastPathComponent).partial-" }
+
+  /// Removes temporary files of writers of `url` that were killed. That nobody is writing it now is the caller's duty.
+  public static func removeLeftovers(of url: URL) {
+    let folder = url.deletingLastPathComponent()
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    where name.hasPrefix(temporaryPrefix(of: url)) {
+      unlink(folder.appendingPathComponent(name).path)
     }
   }
 

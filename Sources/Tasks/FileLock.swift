@@ -24,35 +24,3 @@ enum FileLock {
     let reason: String
   }
 }
-
-/// Writing a file so that it is there whole or not at all.
-enum AtomicFile {
-  /// Writes to a temporary file beside `url`, forces it to disk and renames it.
-  ///
-  /// - Throws: `FileLock.Failure`.
-  static func write(_ data: Data, to url: URL) throws {
-    let temporary = url.appendingPathExtension("tmp.\(getpid())")
-    let descriptor = open(temporary.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw FileLock.Failure(reason: String(cString: strerror(errno))) }
-    var failure: Int32 = 0
-    data.withUnsafeBytes { raw in
-      var done = 0
-      while done < raw.count {
-        let written = Glibc.write(descriptor, raw.baseAddress?.advanced(by: done), raw.count - done)
-        if written < 0 && errno == EINTR { continue }
-        guard written > 0 else {
-          failure = errno
-          return
-        }
-        done += written
-      }
-    }
-    if failure == 0 && fsync(descriptor) != 0 { failure = errno }
-    if close(descriptor) != 0 && failure == 0 { failure = errno }
-    if failure == 0 && rename(temporary.path, url.path) != 0 { failure = errno }
-    guard failure == 0 else {
-      unlink(temporary.path)
-      throw FileLock.Failure(reason: String(cString: strerror(failure)))
-    }
-  }
-}

@@ -1,5 +1,5 @@
+import Checkpoints
 import Foundation
-import Glibc
 import Tokenization
 
 /// Token tables on disk, shared by the ranks and runs of a node.
@@ -74,12 +74,13 @@ public struct TokenCache: Sendable {
       try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
       return try FileLock.holding(directory.appendingPathComponent("\(key).lock")) {
         if let table = try open(file, key, warn: warn) { return table }
-        removeLeftovers(of: file)
+        // Nobody else has the lock, so nobody is writing.
+        AtomicFile.removeLeftovers(of: file)
         let bytes = TokenTable.serialize(try make(), key: key)
         do {
           try AtomicFile.write(bytes, to: file)
-        } catch let failure as FileLock.Failure {
-          warn("token cache: cannot write \(file.path): \(failure.reason); the tokens stay in memory")
+        } catch let error as CheckpointError {
+          warn("token cache: \(error); the tokens stay in memory")
           return try TokenTable(bytes: bytes, key: key)
         }
         return try open(file, key, warn: warn) ?? TokenTable(bytes: bytes, key: key)
@@ -106,15 +107,6 @@ public struct TokenCache: Sendable {
     do { return try TokenTable(bytes: bytes, key: key) } catch let defect as TokenTable.Defect {
       warn("token cache: \(file.path) is damaged (\(defect)); making it anew")
       return nil
-    }
-  }
-
-  /// Temporary files of writers that were killed; the caller holds the lock, so nobody is writing now.
-  private func removeLeftovers(of file: URL) {
-    let prefix = file.lastPathComponent + ".tmp."
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-    where name.hasPrefix(prefix) {
-      try? FileManager.default.removeItem(at: directory.appendingPathComponent(name))
     }
   }
 }

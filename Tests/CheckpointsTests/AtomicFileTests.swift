@@ -41,6 +41,15 @@ struct AtomicFileTests {
     }
   }
 
+  @Test func leftoversOfOneFileGo() throws {
+    try withTemporaryFolder { folder in
+      let names = [".state.partial-7-1", ".state.partial-8-22", ".state2.partial-7-1", "state"]
+      for name in names { try Data().write(to: folder.appendingPathComponent(name)) }
+      AtomicFile.removeLeftovers(of: folder.appendingPathComponent("state"))
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() == Array(names[2...]))
+    }
+  }
+
   @Test func missingFolder() throws {
     let url = URL(fileURLWithPath: "/nowhere/state.json")
     let error = try checkpointError { try AtomicFile.write(["a": 1], to: url) }

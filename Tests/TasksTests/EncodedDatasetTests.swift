@@ -176,7 +176,8 @@ import Tokenization
     try Fixtures.withFolder(["train.jsonl": lines(20)]) { folder in
       _ = try dataset(folder)
       let file = try #require(try tables(folder).first)
-      let leftover = file.appendingPathExtension("tmp.99999")
+      let leftover = file.deletingLastPathComponent().appendingPathComponent(
+        ".\(file.lastPathComponent).partial-99999-1")
       try Data("x".utf8).write(to: leftover)
       try FileManager.default.removeItem(at: file)
       _ = try dataset(folder)
