@@ -129,7 +129,8 @@ import Testing
     let (data, dump) = (tiny.tiny.file("scores.csv"), tiny.tiny.file("dump.safetensors"))
     let scorer = tiny.tiny.file("scorer").path
     let made = try tiny.tiny.run([
-      "init-model", "--family", "roberta", "--vocab-size", "1024", "--hidden-size", "16", "--layers", "1", "--heads", "2",
+      "init-model", "--family", "roberta", "--vocab-size", "1024", "--hidden-size", "16", "--layers", "1", "--heads",
+      "2",
       "--num-labels", "1", "--tokenizer", tiny.model.path, "--output", scorer,
     ])
     #expect(made.exitCode == 0, "\(made.errors)")
