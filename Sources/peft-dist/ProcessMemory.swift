@@ -15,9 +15,12 @@ enum ProcessMemory {
   static var proportionalMegabytes: Int { kilobytes("/proc/self/smaps_rollup", "Pss:") / 1024 }
 
   private static func kilobytes(_ path: String, _ key: String) -> Int {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-      let line = text.split(separator: "\n").first(where: { $0.hasPrefix(key) })
-    else { return 0 }
-    return line.split(separator: " ", omittingEmptySubsequences: true).compactMap { Int($0) }.first ?? 0
+    kilobytes(in: (try? String(contentsOfFile: path, encoding: .utf8)) ?? "", key)
+  }
+
+  /// The number behind `key`, which a tab parts from it: from 10 GB on no space is left between the two.
+  static func kilobytes(in text: String, _ key: String) -> Int {
+    let line = text.split(separator: "\n").first { $0.hasPrefix(key) }
+    return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0
   }
 }

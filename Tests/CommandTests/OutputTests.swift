@@ -3,8 +3,18 @@ import Foundation
 import TestSupport
 import Testing
 
+@testable import peft_dist
+
 /// What a run writes, and what it leaves alone.
 @Suite struct OutputTests {
+  /// The kernel aligns small numbers by spaces and leaves none before large ones.
+  @Test func peakOfAnySize() {
+    let text = "Name:\tpeft-dist\nVmHWM:\t12345678 kB\nVmRSS:\t    5424 kB\n"
+    #expect(ProcessMemory.kilobytes(in: text, "VmHWM:") == 12_345_678)
+    #expect(ProcessMemory.kilobytes(in: text, "VmRSS:") == 5424)
+    #expect(ProcessMemory.kilobytes(in: text, "Pss:") == 0)
+  }
+
   @Test(arguments: ["full", "lora"])
   func nothingIsWrittenToModelAndData(method: String) throws {
     let tiny = try TinyRun()
