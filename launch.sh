@@ -157,8 +157,8 @@ find_mpirun() {
 # Sets `line`, the command to run, from ranks, threads, hostfile, command and arguments. After a failure: on the hosts of
 # `hosts_left` and with `--resume`.
 compose_line() {
-  local given index
-  given=""
+  local given="" configured chosen=$threads index
+  configured=$(in_configuration threads_per_rank)
   for ((index = 0; index < ${#arguments[@]}; index++)); do
     case ${arguments[index]} in
     --threads-per-rank) given=${arguments[index + 1]:-} ;;
@@ -178,7 +178,7 @@ compose_line() {
     fi
   else
     : "${ranks:=$nodes}"
-    : "${threads:=${given:-$((cores / ranks > 0 ? cores / ranks : 1))}}"
+    : "${threads:=${given:-${configured:-$((cores / ranks > 0 ? cores / ranks : 1))}}}"
     line+=(-n "$ranks")
     if ((ranks > cores)); then line+=(--oversubscribe); fi
     # Binding pays when the ranks fill the machine, one beside the other; otherwise the system places threads better.
@@ -194,8 +194,22 @@ compose_line() {
     line+=(-x PEFT_DIST_TERMINAL_COLUMNS)
   fi
   line+=("$program" "$command" "${arguments[@]}")
-  if [[ -z $given && -n $threads ]]; then line+=(--threads-per-rank "$threads"); fi
+  if [[ -z $given && -n $threads && (-z $configured || -n $chosen) ]]; then line+=(--threads-per-rank "$threads"); fi
   if ((attempt > 0)) && ! has_argument --resume; then line+=(--resume); fi
+}
+
+# What the file of --config says of the key $1.
+in_configuration() {
+  local index file=""
+  for ((index = 0; index < ${#arguments[@]}; index++)); do
+    case ${arguments[index]} in
+    --config) file=${arguments[index + 1]:-} ;;
+    --config=*) file=${arguments[index]#*=} ;;
+    esac
+  done
+  if [[ -r $file ]]; then
+    sed -nE "s/^$1:[[:space:]]*[\"']?([^\"'#]*[^\"'#[:space:]]).*/\1/p" "$file" | tail -n 1
+  fi
 }
 
 # Whether `arguments` has the option $1.
@@ -299,18 +313,14 @@ leave_if_asked() {
 
 # Whether the folder of --output, given here or in the file of --config, has anything of a run in it.
 output_holds_run() {
-  local output="" file="" index name
+  local output="" index name
   for ((index = 0; index < ${#arguments[@]}; index++)); do
     case ${arguments[index]} in
     --output) output=${arguments[index + 1]:-} ;;
     --output=*) output=${arguments[index]#*=} ;;
-    --config) file=${arguments[index + 1]:-} ;;
-    --config=*) file=${arguments[index]#*=} ;;
     esac
   done
-  if [[ -z $output && -r $file ]]; then
-    output=$(sed -nE "s/^output:[[:space:]]*[\"']?([^\"'#]*[^\"'#[:space:]]).*/\1/p" "$file" | tail -n 1)
-  fi
+  if [[ -z $output ]]; then output=$(in_configuration output); fi
   [[ -n $output ]] || return 1
   for name in run.yaml metrics.jsonl summary.json checkpoints adapter members; do
     if [[ -e $output/$name ]]; then return 0; fi

@@ -110,6 +110,9 @@ for host in "${hosts[@]}"; do
       if [[ $(value "$key" "$found") != "$(value "$key" "$first")" ]]; then problems+=("$key differs"); fi
     done
     if [[ $found == *program=missing* ]]; then problems+=("no program at $program"); fi
+    if [[ $found != *program=missing* && $found == *identity=none* ]]; then
+      problems+=("$program doctor fails there; run it to see why")
+    fi
     if [[ $found == *mpi=none* ]]; then problems+=("no mpirun on PATH"); fi
     case $(value output "$found") in
     writable | unasked) ;;

@@ -8,7 +8,8 @@ extension ModelFolder {
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt",
   ]
 
-  /// Writes a model of the same architecture as the one in `base`: its other files and these weights, in fp32.
+  /// Writes a model of the same architecture as the one in `base`: its other files and these weights, whose type `config.json`
+  /// then names, as transformers loads them in that.
   ///
   /// - Parameter changes: members of `config.json` that are not those of `base`.
   /// - Returns: size and SHA-256 of `model.safetensors`.
@@ -24,12 +25,12 @@ extension ModelFolder {
       guard FileManager.default.fileExists(atPath: source.path) else { continue }
       try AtomicFile.write(Data(contentsOf: source), to: target.appendingPathComponent(name))
     }
-    if !changes.isEmpty {
-      let config = target.appendingPathComponent("config.json")
-      var members = try JSONObject(file: config).members.merging(changes) { $1 }
-      if changes["id2label"] != nil { members["num_labels"] = nil }
-      try AtomicFile.write(JSON.object(members), to: config)
-    }
+    let config = target.appendingPathComponent("config.json")
+    var members = try JSONObject(file: config).members.merging(changes) { $1 }
+    if changes["id2label"] != nil { members["num_labels"] = nil }
+    members["torch_dtype"] = nil
+    members["dtype"] = type.dtype
+    try AtomicFile.write(JSON.object(members), to: config)
     return try SafetensorsWriter.write(
       tensors: tensors.map { ($0.key, $0.value) }, as: type, to: target.appendingPathComponent(weightsName))
   }
@@ -87,4 +88,9 @@ extension ModelFolder {
     "spiece.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
     "vocab.txt",
   ]
+}
+
+extension SafetensorsType {
+  /// As `config.json` names the type of the weights.
+  public var dtype: JSON { self == .bf16 ? "bfloat16" : "float32" }
 }

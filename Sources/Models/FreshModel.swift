@@ -109,7 +109,7 @@ public struct FreshModel: Sendable {
         weight.tensor(CounterGenerator(seed: seed, purpose: .freshModel, site: UInt32(number)))
       )
     }
-    let stored: [String: JSON] = ["dtype": type == .bf16 ? "bfloat16" : "float32"]
+    let stored: [String: JSON] = ["dtype": type.dtype]
     return try ModelFolder.write(
       config: .object(config.merging(stored) { $1 }), generation: generation.map(JSON.object), tensors: tensors,
       as: type, to: folder)

@@ -18,14 +18,18 @@ public final class BitFit: MergeableMethod {
   private let base: [Parameter]
   private let modules: [String]
   private let model: ModelDescription
+  /// Whether the files are those of LN tuning.
+  private let isLNTuning: Bool
 
   private static let prefix = "base_model.model."
 
   /// - Parameters:
   ///   - modules: names that the trained modules end in; nil for those of all one-dimensional tensors.
+  ///   - isLNTuning: whether it is LN tuning, whatever the model; nil where the model says it.
   ///   - values: tensor for a name and shape; a copy of the base's if nil.
   init(
-    _ model: any LanguageModel, modules: [String]? = nil, values: (_ name: String, _ shape: [Int]) -> Tensor?
+    _ model: any LanguageModel, modules: [String]? = nil, isLNTuning: Bool? = nil,
+    values: (_ name: String, _ shape: [Int]) -> Tensor?
   ) throws {
     let description = model.description
     self.model = description
@@ -43,14 +47,13 @@ public final class BitFit: MergeableMethod {
         option: "target_modules", value: modules.joined(separator: ","), known: endings)
     }
     self.modules = modules
-    let isLoRA = Self.hasBiases(description)
+    let isLoRA = !(isLNTuning ?? !Self.hasBiases(description))
+    self.isLNTuning = !isLoRA
     let targets = isLoRA ? try Self.targets(model) : []
     parameters = base.map { base in
       let isWrapped = targets.contains { $0.bias === base }
-      let tensor =
-        isLoRA
-        ? (isWrapped ? "base_layer.bias" : String(base.name.split(separator: ".").last ?? ""))
-        : "ln_tuning_layers.weight"
+      let own = String(base.name.split(separator: ".").last ?? "")
+      let tensor = isLoRA ? (isWrapped ? "base_layer.bias" : own) : "ln_tuning_layers.\(own)"
       let name = "\(Self.prefix)\(base.modulePath).\(tensor)"
       return Parameter(name, values(name, base.shape) ?? base.value.copy())
     }
@@ -67,7 +70,9 @@ public final class BitFit: MergeableMethod {
   // MARK: The method
 
   public var trainedParts: String? {
-    guard !Self.hasBiases(model) else { return "\(base.count) biases and scales of norms" }
+    guard !Self.hasBiases(model) else {
+      return isLNTuning ? "\(base.count) tensors of layer norms" : "\(base.count) biases and scales of norms"
+    }
     return
       "the scales of \(base.count) layer norms; the model has no biases, its relative attention bias is a table and stays frozen"
   }
@@ -84,7 +89,7 @@ public final class BitFit: MergeableMethod {
   // MARK: HF PEFT
 
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
-    guard !Self.hasBiases(model) else { return loraFiles(baseModelName: baseModelName) }
+    guard isLNTuning else { return loraFiles(baseModelName: baseModelName) }
     let config: JSON = [
       "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": nil,
       "inference_mode": true, "modules_to_save": nil, "peft_type": "LN_TUNING", "revision": nil,
@@ -120,7 +125,7 @@ public final class BitFit: MergeableMethod {
       try folder.config.refuse(["modules_to_save", "exclude_modules"])
       let weights = folder.weights()
       let method = try BitFit(
-        model, modules: folder.config.optionalStrings("target_modules"),
+        model, modules: folder.config.optionalStrings("target_modules"), isLNTuning: true,
         values: { weights.scope().tensor($0, $1) })
       try weights.finish()
       return method

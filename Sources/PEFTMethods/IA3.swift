@@ -49,7 +49,8 @@ public struct IA3Configuration: Sendable {
     switch feedForwardModules {
     case .names(let names): return names.contains { path.hasSuffix($0) }
     case .expression(let pattern):
-      return (try? pythonExpression(pattern, option: "--feedforward-modules").wholeMatch(in: path)) != nil
+      let expression = try pythonExpression(pattern, option: "--feedforward-modules")
+      return (try? expression.wholeMatch(in: path)) != nil
     case .allLinear: return true
     }
   }

@@ -31,9 +31,11 @@ public final class LoRA: MergeableMethod {
 
   static let prefix = "base_model.model."
 
-  /// - Parameter values: tensor for a name and shape; the initial one if nil.
+  /// - Parameters:
+  ///   - trainsHeadBiases: whether the biases of a classifier's head count among all biases.
+  ///   - values: tensor for a name and shape; the initial one if nil.
   public init(
-    _ configuration: LoRAConfiguration, _ model: any LanguageModel,
+    _ configuration: LoRAConfiguration, _ model: any LanguageModel, trainsHeadBiases: Bool = true,
     values: (_ name: String, _ shape: [Int]) -> Tensor?, seed: UInt64
   ) throws {
     try configuration.validate()
@@ -82,15 +84,18 @@ public final class LoRA: MergeableMethod {
       substitutions.append((base, parameters.count))
       parameters.append(Parameter(name, values(name, base.shape) ?? base.value.copy()))
     }
+    let left = trainsHeadBiases ? [] : description.head?.parameters ?? []
+    func isLeft(_ bias: Parameter) -> Bool { left.contains { $0 === bias } }
     if configuration.bias != .none {
       for linear in description.linears where !saved(linear.path) {
-        guard let bias = linear.bias, configuration.bias == .all || terms[linear.path] != nil else { continue }
+        guard let bias = linear.bias, configuration.bias == .all || terms[linear.path] != nil, !isLeft(bias)
+        else { continue }
         let owner = terms[linear.path] == nil ? linear.path : linear.path + ".base_layer"
         train(bias, name: "\(Self.prefix)\(owner).bias")
       }
       if configuration.bias == .all {
         let done = Set(description.linears.compactMap { $0.bias?.name })
-        for base in model.parameters where base.name.hasSuffix(".bias") && !done.contains(base.name) {
+        for base in model.parameters where base.name.hasSuffix(".bias") && !done.contains(base.name) && !isLeft(base) {
           if !saved(base.modulePath) { train(base, name: Self.prefix + base.name) }
         }
       }
@@ -98,6 +103,16 @@ public final class LoRA: MergeableMethod {
     // A head that shares its tensor with the embedding is copied for itself alone.
     let head = description.linears.first {
       description.outputHeadPaths.contains($0.path) && $0.weight === description.wordEmbedding
+    }
+    let embedding = description.wordEmbedding
+    if saved(embedding.modulePath) {
+      // PEFT's copy of a module is seen by that module alone, not by others that read the same tensor.
+      guard description.kind != .encoderDecoder, head.map({ saved($0.path) }) ?? true else {
+        throw MethodError.badOption(
+          option: "--modules-to-save", value: embedding.modulePath,
+          expected: "modules with a tensor of their own; other modules read this one besides"
+            + (description.kind == .decoder ? " (name lm_head, too, and both get a copy)" : ""))
+      }
     }
     var savedHeads: [String: Int] = [:]
     for base in model.parameters where saved(base.modulePath) { train(base, name: Self.prefix + base.name) }
@@ -209,21 +224,33 @@ public final class LoRA: MergeableMethod {
   static let entry = MethodEntry(
     name: "lora", peftType: "LORA", defaultLearningRate: 3e-3, head: .byMethod,
     make: { options, model, seed in
-      try LoRA(LoRAConfiguration(options, model.description), model, values: { _, _ in nil }, seed: seed)
+      try LoRA(
+        LoRAConfiguration(options, model.description), model, trainsHeadBiases: options.trainsHead,
+        values: { _, _ in nil }, seed: seed)
     },
     read: { folder, model in
       let isDoubled = !folder.trainingTensors.isEmpty
       let weights = isDoubled ? folder.trainingWeights() : folder.weights()
       var configuration = try LoRAConfiguration(folder.config, model.description)
       if isDoubled { try configuration.halve(folder.config) }
+      let headBiases = model.description.head?.parameters.filter { $0.shape.count == 1 }.map { LoRA.prefix + $0.name }
       let method = try LoRA(
-        configuration, model,
+        configuration, model, trainsHeadBiases: headBiases?.contains(where: weights.names.contains) ?? true,
         values: { name, shape in
           LowRankFactors.isInitial(name) && !isDoubled ? nil : weights.scope().tensor(name, shape)
         }, seed: 0)
       // Copies that PEFT saves beside the real classifier (bias "all") are known and left alone.
       let copies = weights.names.filter { $0.contains(".modules_to_save.default.") || $0.contains(".original_module.") }
-      try weights.finish(tolerated: copies)
+      // Of an adapted head that shares its tensor PEFT saves the tensor itself, too.
+      let heads = model.description.outputHeadPaths.map { "\(LoRA.prefix)\($0).base_layer.weight" }
+      for (name, head) in zip(
+        heads, model.description.linears.filter { model.description.outputHeadPaths.contains($0.path) })
+      where weights.names.contains(name) {
+        guard weights.tensor(name, head.weight.shape).hasSameBytes(as: head.weight.value) else {
+          throw MethodError.unsupported(path: folder.config.origin, key: name, value: "a head that is not the base's")
+        }
+      }
+      try weights.finish(tolerated: copies + heads)
       if isDoubled { try folder.requireSame(method.adapterFiles(baseModelName: "").tensors) }
       return method
     })

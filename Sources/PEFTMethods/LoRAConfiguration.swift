@@ -104,10 +104,16 @@ public struct LoRAConfiguration: Sendable {
         option: "--layers-pattern", value: layersPattern.joined(separator: ","),
         expected: "--layers-to-transform with it")
     }
-    if case .expression(let pattern) = targetModules, layers != nil {
+    // PEFT takes layers beside a list of names only.
+    let text: String? =
+      switch targetModules {
+      case .expression(let pattern): "the expression '\(pattern)'"
+      case .allLinear: "all-linear"
+      case .names: nil
+      }
+    if let text, layers != nil {
       throw MethodError.badOption(
-        option: "--layers-to-transform", value: "with the expression '\(pattern)'",
-        expected: "a list of names in --target-modules")
+        option: "--layers-to-transform", value: "with \(text)", expected: "a list of names in --target-modules")
     }
     guard !(usesMagnitudes && initialization == .pissa) else {
       throw MethodError.badOption(option: "--lora-init", value: "pissa", expected: "another one with --use-dora")

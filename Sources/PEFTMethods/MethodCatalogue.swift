@@ -77,18 +77,17 @@ extension MethodEntry {
 
   /// The same from an adapter folder. A head that is not in the folder is the base's.
   func tuned(_ folder: AdapterFolder, _ model: any LanguageModel, trainsHead: Bool) throws -> any PEFTMethod {
-    guard head != .byMethod, let classifier = model.description.head else { return try read(folder, model) }
+    guard let classifier = model.description.head else { return try read(folder, model) }
+    if trainsHead, classifier.isFresh, !classifier.parameters.isEmpty, !folder.holds(classifier) {
+      throw MethodError.unfitTensors(
+        path: folder.url.path,
+        problems: ["neither the adapter nor the base model has the classifier's head; train one with this base"])
+    }
+    guard head != .byMethod else { return try read(folder, model) }
     let (rest, stored) = try TrainedHead.split(folder, classifier, prefix: head.prefix)
     let method = try read(rest, model)
     guard trainsHead else { return method }
-    guard !stored.isEmpty else {
-      guard !classifier.isFresh || classifier.parameters.isEmpty else {
-        throw MethodError.unfitTensors(
-          path: folder.url.path,
-          problems: ["neither the adapter nor the base model has the classifier's head; train one with this base"])
-      }
-      return TrainedHead(method, classifier, prefix: head.prefix)
-    }
+    guard !stored.isEmpty else { return TrainedHead(method, classifier, prefix: head.prefix) }
     let source = WeightSource(tensors: stored, origin: folder.url.path)
     let tuned = TrainedHead(method, classifier, prefix: head.prefix) { source.tensor($0, $1) }
     try source.finish()
@@ -126,10 +125,13 @@ public enum MethodCatalogue {
   public static func read(folder url: URL, model: any LanguageModel) throws -> any PEFTMethod {
     let parts = parts(of: url)
     guard parts.isEmpty else {
-      let methods = try parts.enumerated().map { try readOne($1, model: model, trainsHead: $0 == 0) }
+      // One of them has the head; where none has, that of the base counts, and the first trains it.
+      let folders = try parts.map { try AdapterFolder.read($0) }
+      let owner = model.description.head.flatMap { head in folders.firstIndex { $0.holds(head) } } ?? 0
+      let methods = try folders.enumerated().map { try readOne($1, model: model, trainsHead: $0 == owner) }
       return try CombinedMethod(methods, model, rateFactors: methods.map { _ in 1 })
     }
-    return try readOne(url, model: model, trainsHead: true)
+    return try readOne(AdapterFolder.read(url), model: model, trainsHead: true)
   }
 
   /// The adapters of several methods at once, in subfolders named after them; none if `url` is anything else.
@@ -140,8 +142,9 @@ public enum MethodCatalogue {
   }
 
   /// A folder that does not fit the model says which base it was made for.
-  private static func readOne(_ url: URL, model: any LanguageModel, trainsHead: Bool) throws -> any PEFTMethod {
-    let folder = try AdapterFolder.read(url)
+  private static func readOne(
+    _ folder: AdapterFolder, model: any LanguageModel, trainsHead: Bool
+  ) throws -> any PEFTMethod {
     do { return try read(folder, model: model, trainsHead: trainsHead) } catch CheckpointError.unfitWeights(
       _, let problems)
     {

@@ -22,7 +22,7 @@ public struct PromptTemplate: Sendable, Equatable {
   public let parts: [Part]
 
   public var virtualTokenCount: Int {
-    parts.reduce(0) { if case .virtual(let count) = $1 { $0 + count } else { $0 } }
+    parts.reduce(0) { if case .virtual(let count) = $1 { $0 + min(count, 1 << 16) } else { $0 } }
   }
 
   public var anchorIDs: [Int32] {
@@ -44,7 +44,7 @@ public struct PromptTemplate: Sendable, Equatable {
     while let match = rest.firstMatch(of: /\[P(\d+)\]|\{(text|sentence1|sentence2)\}/) {
       parts += anchor(rest[..<match.range.lowerBound])
       let names: [String: Part] = ["text": .text, "sentence1": .first, "sentence2": .second]
-      parts.append(match.1.map { .virtual(Int($0) ?? 0) } ?? names[String(match.2 ?? "")] ?? .text)
+      parts.append(match.1.map { .virtual(Int($0) ?? .max) } ?? names[String(match.2 ?? "")] ?? .text)
       rest = rest[match.range.upperBound...]
     }
     try self.init(text, parts: parts + anchor(rest))

@@ -105,3 +105,11 @@ public final class TrainedHead: MergeableMethod {
     return (rest, stored)
   }
 }
+
+extension AdapterFolder {
+  /// Whether the weights of a classifier's head are in the files, under whatever prefix.
+  func holds(_ head: ClassifierHead) -> Bool {
+    let names = head.parameters.filter { $0.shape.count > 1 }.map(\.name)
+    return (Array(tensors.keys) + trainingTensors.keys).contains { key in names.contains { key.hasSuffix($0) } }
+  }
+}

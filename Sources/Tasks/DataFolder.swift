@@ -23,6 +23,17 @@ enum DataFolder {
     }
   }
 
+  /// The files of data at a place: the place itself, or the texts in the folders of a folder.
+  ///
+  /// - Throws: `DataError.unreadable`.
+  static func files(of location: URL) throws -> [URL] {
+    guard isDirectory(location) else { return [location] }
+    let folders = try names(in: location, suffix: "").map { location.appendingPathComponent($0) }.filter(isDirectory)
+    return try folders.flatMap { folder in
+      try names(in: folder, suffix: ".txt").map { folder.appendingPathComponent($0) }
+    }
+  }
+
   /// The content of a file, mapped if it can be.
   ///
   /// - Throws: `DataError.missing`, `.unreadable`.

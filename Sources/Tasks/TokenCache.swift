@@ -36,17 +36,7 @@ public struct TokenCache: Sendable {
     key.add(encoding.source)
     key.add(encoding.target)
     key.add(encoding.textLength)
-    guard DataFolder.isDirectory(location) else {
-      try addFile(location, to: &key)
-      return key
-    }
-    let folders = try DataFolder.names(in: location, suffix: "")
-      .map { location.appendingPathComponent($0) }.filter(DataFolder.isDirectory)
-    for folder in folders {
-      for name in try DataFolder.names(in: folder, suffix: ".txt") {
-        try addFile(folder.appendingPathComponent(name), to: &key)
-      }
-    }
+    for file in try DataFolder.files(of: location) { try addFile(file, to: &key) }
     return key
   }
 

@@ -34,3 +34,12 @@ extension AddedToken {
       isSpecial: special)
   }
 }
+
+extension AddedToken {
+  /// Adds what ids depend on.
+  func add(to key: inout ContentKey, id: Int32) {
+    content.withUnsafeBytes { key.add($0) }
+    key.add(Int(id))
+    for flag in [stripsLeft, stripsRight, isWholeWord, isNormalized, isSpecial] { key.add(flag ? 1 : 0) }
+  }
+}

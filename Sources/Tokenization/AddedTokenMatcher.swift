@@ -67,3 +67,20 @@ extension Unicode.Scalar {
     }
   }
 }
+
+extension AddedTokenMatcher {
+  /// The tokens that are looked for in the text as it stands, or, normalised themselves, in the normalised text.
+  init(
+    _ tokens: [(token: AddedToken, id: Int32)], normalized: Bool, _ normalize: ([UInt8]) -> [UInt8] = { $0 }
+  ) {
+    self.init(
+      tokens.filter { $0.token.isNormalized == normalized }.map { token, id in
+        guard normalized else { return (token, id) }
+        return (
+          AddedToken(
+            content: normalize(token.content), stripsLeft: token.stripsLeft, stripsRight: token.stripsRight,
+            isWholeWord: token.isWholeWord, isNormalized: true, isSpecial: token.isSpecial), id
+        )
+      })
+  }
+}

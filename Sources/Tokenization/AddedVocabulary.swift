@@ -66,15 +66,7 @@ struct AddedVocabulary: Sendable {
 
   /// The tokens that are looked for in the text as it stands, or in the normalised text.
   func matcher(normalized: Bool, _ normalize: ([UInt8]) -> [UInt8] = { $0 }) -> AddedTokenMatcher {
-    AddedTokenMatcher(
-      tokens.filter { $0.token.isNormalized == normalized }.map { token, id in
-        guard normalized else { return (token, id) }
-        return (
-          AddedToken(
-            content: normalize(token.content), stripsLeft: token.stripsLeft, stripsRight: token.stripsRight,
-            isWholeWord: token.isWholeWord, isNormalized: true, isSpecial: token.isSpecial), id
-        )
-      })
+    AddedTokenMatcher(tokens, normalized: normalized, normalize)
   }
 
   /// The ids that are left out when special tokens are skipped.
@@ -82,13 +74,7 @@ struct AddedVocabulary: Sendable {
 
   /// Adds what ids depend on.
   func add(to key: inout ContentKey) {
-    for (token, id) in tokens {
-      token.content.withUnsafeBytes { key.add($0) }
-      key.add(Int(id))
-      for flag in [token.stripsLeft, token.stripsRight, token.isWholeWord, token.isNormalized, token.isSpecial] {
-        key.add(flag ? 1 : 0)
-      }
-    }
+    for (token, id) in tokens { token.add(to: &key, id: id) }
     for role in TokenizerSettings.Role.allCases { key.add(Int(ids[role] ?? -1)) }
   }
 }

@@ -23,8 +23,8 @@ public struct T5Tokenizer: Tokenizer {
   private let cleansUpSpaces: Bool
   private let characterMap: CharacterMap
   private let segmenter: UnigramSegmenter
-  private let literals: AddedTokenMatcher
-  private let idOfSpecialToken: [String: Int32]
+  private let added: (raw: AddedTokenMatcher, normalized: AddedTokenMatcher)
+  private let sentinelIDs: [Int32]
   /// Text of every id; empty for ids that nothing claims.
   private let tokens: [String]
   public let specialIDs: Set<Int32>
@@ -48,16 +48,24 @@ public struct T5Tokenizer: Tokenizer {
     tokens = vocabulary.tokens
     vocabularyCount = vocabulary.tokens.count
     (padID, eosID, unknownID) = (vocabulary.padID, vocabulary.eosID, vocabulary.unknownID)
-    literals = AddedTokenMatcher(vocabulary.specialTokens.map { (AddedToken($0), $1) })
-    idOfSpecialToken = vocabulary.specialTokens
-    specialIDs = Set(vocabulary.specialTokens.values)
+    added = (
+      AddedTokenMatcher(vocabulary.added, normalized: false),
+      AddedTokenMatcher(vocabulary.added, normalized: true) { content in
+        var normalized: [UInt8] = []
+        content.withUnsafeBufferPointer { map.normalize($0, into: &normalized) }
+        return normalized
+      }
+    )
+    // The last of them lies directly above the pieces.
+    sentinelIDs = (0..<sentinelCount).map { [model, sentinelCount] in Int32(model.count + sentinelCount - 1 - $0) }
+    specialIDs = Set(vocabulary.added.filter(\.token.isSpecial).map(\.id))
     segmenter = UnigramSegmenter(
       pieces: vocabulary.segmentable, scores: vocabulary.scores, unknownID: vocabulary.unknownID)
     identity = vocabulary.identity(characterMap: model.characterMap, cleansUpSpaces: cleansUpSpaces)
   }
 
   /// The id of `<extra_id_k>`, or nil if there are not so many.
-  public func sentinelID(_ k: Int) -> Int32? { idOfSpecialToken["<extra_id_\(k)>"] }
+  public func sentinelID(_ k: Int) -> Int32? { sentinelIDs.indices.contains(k) ? sentinelIDs[k] : nil }
 
   public func tokens(of text: String) -> [Int32] {
     var ids: [Int32] = []
@@ -66,12 +74,16 @@ public struct T5Tokenizer: Tokenizer {
     var lattice = UnigramSegmenter.Lattice()
     var text = text
     text.withUTF8 { utf8 in
-      literals.split(utf8) { stretch in
+      added.raw.split(utf8) { stretch in
         normalized.removeAll(keepingCapacity: true)
         characterMap.normalize(stretch, into: &normalized)
         normalized.withUnsafeBufferPointer { bytes in
-          Metaspace.forEachWord(in: bytes, word: &word) {
-            segmenter.segment($0, lattice: &lattice, into: &ids)
+          added.normalized.split(bytes) { part in
+            Metaspace.forEachWord(in: part, word: &word) {
+              segmenter.segment($0, lattice: &lattice, into: &ids)
+            }
+          } token: { id in
+            ids.append(id)
           }
         }
       } token: { id in

@@ -1,19 +1,23 @@
 import Foundation
 
-/// What `tokenizer_config.json` and `special_tokens_map.json` say beyond `spiece.model`; both files are
-/// optional.
-struct T5TokenizerConfiguration: Sendable, Equatable {
+/// What the files of a folder say beyond `spiece.model`; all are optional.
+struct T5TokenizerConfiguration {
   /// Number of sentinels `<extra_id_k>` above the pieces.
   var sentinelCount = 100
   /// Whether decoding closes the gaps before punctuation and contractions ("do n't ." → "don't.").
   var cleansUpSpaces = false
-  /// Special tokens by id, as `added_tokens_decoder` lists them.
-  var addedTokens: [Int32: String] = [:]
+  /// Added tokens by ascending id.
+  let added: [TokenizerSettings.Listed]
+  /// Texts that the files name as special tokens, whatever the flags of the added token.
+  let named: Set<[UInt8]>
 
   /// - Throws: `TokenizationError.badConfiguration`, naming file and key.
   init(folder: URL) throws {
     let mapURL = folder.appendingPathComponent("special_tokens_map.json")
     let configurationURL = folder.appendingPathComponent("tokenizer_config.json")
+    let settings = try TokenizerSettings(folder: folder)
+    added = settings.listed
+    named = Set((Array(settings.roles.values) + settings.extra).map(\.content))
     var sentinels: Set<Int>?
     if let map = try Self.object(at: mapURL) {
       sentinels = Self.sentinels(
@@ -21,14 +25,6 @@ struct T5TokenizerConfiguration: Sendable, Equatable {
     }
     if let object = try Self.object(at: configurationURL) {
       if let cleans = object["clean_up_tokenization_spaces"] as? Bool { cleansUpSpaces = cleans }
-      for (key, value) in object["added_tokens_decoder"] as? [String: Any] ?? [:] {
-        guard let id = Int32(key), id >= 0, let content = Self.content(value), !content.isEmpty else {
-          throw TokenizationError.badConfiguration(
-            configurationURL, reason: "added_tokens_decoder: entry \"\(key)\" is not an id with a content")
-        }
-        addedTokens[id] = content
-      }
-      sentinels = Self.sentinels(in: Array(addedTokens.values)) ?? sentinels
       if let value = object["extra_ids"], !(value is NSNull) {
         guard let count = value as? Int, (0...10_000).contains(count) else {
           throw TokenizationError.badConfiguration(
@@ -38,6 +34,7 @@ struct T5TokenizerConfiguration: Sendable, Equatable {
         return
       }
     }
+    sentinels = Self.sentinels(in: added.map { String(decoding: $0.token.content, as: UTF8.self) }) ?? sentinels
     if let sentinels { sentinelCount = sentinels.count }
   }
 

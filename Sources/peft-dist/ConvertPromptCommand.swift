@@ -30,8 +30,8 @@ struct ConvertPromptCommand: ParsableCommand {
   }
 
   func run() throws {
+    let target = makesArray ? URL(fileURLWithPath: output) : try OutputFolder.new(output)
     let prompt = try PromptTuning.prompt(at: URL(fileURLWithPath: source))
-    let target = URL(fileURLWithPath: output)
     if makesArray {
       try NumpyFile.write(prompt, to: target)
     } else if let model {

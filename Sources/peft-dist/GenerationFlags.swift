@@ -7,6 +7,7 @@ struct SearchFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Hypotheses searched side by side; 1 is greedy decoding.", valueName: "n"))
   var numBeams = 1
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
       "Beam search: scores are divided by length to this power; above 0 long answers gain (default: 1).",
       valueName: "x"))
@@ -18,7 +19,9 @@ struct SearchFlags: ParsableArguments {
   var earlyStopping: String?
   @Option(help: ArgumentHelp("Fewest tokens to generate.", valueName: "n"))
   var minNewTokens = 0
-  @Option(help: ArgumentHelp("Fewest tokens of an answer, the start token included.", valueName: "n"))
+  @Option(
+    help: ArgumentHelp(
+      "Fewest tokens of an answer, the start token included, where --min-new-tokens is not given.", valueName: "n"))
   var minLength = 0
   @Option(help: ArgumentHelp("No n-gram of this size twice; 0 for no rule.", valueName: "n"))
   var noRepeatNgramSize = 0
@@ -115,7 +118,8 @@ struct SearchFlags: ParsableArguments {
     var options = GenerationOptions(eosIDs: eosIDs)
     options.maxNewTokens = maxNewTokens
     options.minNewTokens = minNewTokens
-    options.minLength = minLength
+    // As HF: of the two the number of new tokens counts.
+    options.minLength = minNewTokens > 0 ? 0 : minLength
     options.noRepeatNgramSize = noRepeatNgramSize
     options.repetitionPenalty = Float(repetitionPenalty)
     options.beamCount = numBeams

@@ -65,8 +65,6 @@ struct MergeCommand: ParsableCommand {
   private func write(
     _ tensors: [String: Tensor], like folder: ModelFolder, changes: [String: JSON], to target: URL
   ) throws {
-    var changes = changes
-    if dtype == "bf16" { changes["dtype"] = "bfloat16" }
     try ModelFolder.write(
       tensors: tensors, like: folder.url, changes: changes, as: dtype == "bf16" ? .bf16 : .f32, to: target)
     RunLog.notice("\(tensors.count) tensors written to \(target.path) in \(dtype)")

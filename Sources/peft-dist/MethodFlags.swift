@@ -188,7 +188,9 @@ struct MethodFlags: ParsableArguments {
     guard let layersToTransform else { return nil }
     let layers = try Self.list(layersToTransform).flatMap { part -> [Int] in
       let ends = part.split(separator: "-").map { Int($0) }
-      guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last else {
+      guard (1...2).contains(ends.count), let first = ends[0], let last = ends[ends.count - 1], first <= last,
+        last <= Self.mostCount
+      else {
         throw ValidationError("--layers-to-transform: expected numbers such as 0,3,5 or 0-5, found '\(part)'")
       }
       return Array(first...last)

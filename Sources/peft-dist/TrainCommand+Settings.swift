@@ -5,7 +5,7 @@ import Yams
 
 extension TrainCommand {
   /// Settings that no flag sets: what the run was made on.
-  static let found: Set = ["model_identity", "train_examples"]
+  static let found: Set = ["model_identity", "train_examples", "train_data", "validation_data"]
 
   /// Every setting by its name, resolved. Those that alter no byte of the result come last.
   ///
@@ -16,7 +16,7 @@ extension TrainCommand {
     totalSteps: Int, learningRate: Double?, learningRateOf: String?, dropout: Double, encoding: ExampleEncoding,
     labels: [String],
     modelIdentity: String,
-    trainCount: Int, leafTokens: Int
+    trainCount: Int, trainData: String, validationData: String?, leafTokens: Int
   ) -> [RunConfiguration.Setting] {
     func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
     func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
@@ -67,7 +67,10 @@ extension TrainCommand {
     ]
     return (altering + method.settings + answers + sampling + arithmetic + scaling).map { .init($0.0, $0.1) }
       + harmless.map { .init($0.0, $0.1, altersResult: false) }
-      + [.init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount))]
+      + [
+        .init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount)),
+        .init("train_data", .string(trainData)), .init("validation_data", text(validationData)),
+      ]
   }
 
   private static func settings(_ scaling: LossScaling) -> [(String, JSON)] {

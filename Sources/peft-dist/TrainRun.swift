@@ -75,11 +75,14 @@ struct TrainRun {
       trainLocation, task: task,
       encoding: place.encoding(flags.data, task, tuned, trainsOnSource: flags.lossOn == .all), flags: flags.data,
       visits: flags.steps.map { $0 * flags.globalBatchSize })
-    let hasFile =
-      flags.evalFile != nil
-      || flags.data.dataDir.flatMap {
-        [task] in task.location(of: .validation, in: URL(fileURLWithPath: $0))
-      } != nil
+    if let template = options.promptTemplate, template.isOfPair, train.count > 0,
+      train[0].secondStart == train[0].source.count
+    {
+      throw MethodError.badOption(
+        option: "--prompt-template", value: "'\(template.description)'",
+        expected: "{text} in place of two sentences, as task \(task.name) has no pairs here")
+    }
+    let hasFile = Self.validationLocation(flags, task) != nil
     let wantsValidation = flags.evalEvery != 0
     split = ValidationSplit(
       count: train.count, fraction: hasFile || !wantsValidation ? 0 : flags.validationFraction, seed: flags.seed)
@@ -88,9 +91,14 @@ struct TrainRun {
     guard split.train.count >= ranks else {
       throw TrainingError.tooFewExamples(examples: split.train.count, ranks: ranks, source: trainLocation.path)
     }
+    let trainData = try place.digest(ofData: trainLocation, over: world)
+    let validationData = try Self.validationLocation(flags, task).map { [place] in
+      try place.digest(ofData: $0, over: world)
+    }
     rateText = request.rateText
     var resolved = try Self.configuration(
-      flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, request: request)
+      flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, request: request,
+      trainData: trainData, validationData: validationData)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
     resolved.lossScaling = flags.lossScaling ?? .unscaled
     resolved.evaluatesOnStart = flags.evalOnStart
@@ -107,9 +115,16 @@ struct TrainRun {
       ?? task.requiredLocation(of: .train, in: URL(fileURLWithPath: flags.data.dataDir ?? "."))
   }
 
+  /// Of validation data of its own; nil where a share of the training data serves, or nothing is judged.
+  private static func validationLocation(_ flags: TrainCommand, _ task: any TextTask) -> URL? {
+    guard flags.evalEvery != 0 else { return nil }
+    return flags.evalFile.map { URL(fileURLWithPath: $0) }
+      ?? flags.data.dataDir.flatMap { task.location(of: .validation, in: URL(fileURLWithPath: $0)) }
+  }
+
   private static func configuration(
     _ flags: TrainCommand, place: Workplace, task: any TextTask, encoding: ExampleEncoding, trainCount: Int,
-    request: MethodRequest
+    request: MethodRequest, trainData: String, validationData: String?
   ) throws -> RunConfiguration {
     let perEpoch = (trainCount + flags.globalBatchSize - 1) / flags.globalBatchSize
     let total = flags.steps ?? flags.epochs * perEpoch
@@ -134,7 +149,8 @@ struct TrainRun {
         totalSteps: total, learningRate: optimizer.kind == .adafactor ? flags.learningRate : learningRate,
         learningRateOf: request.assignedRates ?? flags.learningRateOf, dropout: dropout, encoding: encoding,
         labels: task.labels,
-        modelIdentity: try place.folder.identity(), trainCount: trainCount, leafTokens: leafTokens))
+        modelIdentity: try place.folder.identity(), trainCount: trainCount, trainData: trainData,
+        validationData: validationData, leafTokens: leafTokens))
   }
 
   /// - Parameters:
@@ -275,10 +291,7 @@ struct TrainRun {
 
   private func validationSet() throws -> EvaluationSet? {
     guard flags.evalEvery != 0 else { return nil }
-    let own =
-      flags.evalFile.map { URL(fileURLWithPath: $0) }
-      ?? flags.data.dataDir.flatMap { task.location(of: .validation, in: URL(fileURLWithPath: $0)) }
-    guard let own else {
+    guard let own = Self.validationLocation(flags, task) else {
       guard !split.validation.isEmpty else { return nil }
       return try judged(trainLocation, examples: limited(split.validation))
     }

@@ -180,6 +180,12 @@ struct Workplace {
     }
   }
 
+  /// SHA-256 of what the data at `location` holds; read by one rank of `world`, and once for all runs in this place.
+  func digest(ofData location: URL, over world: World?) throws -> String {
+    guard let world else { return try data.digest(of: location) }
+    return try world.broadcast(world.isFirst ? data.digest(of: location) : "")
+  }
+
   private func read(
     _ location: URL, task: any TextTask, encoding: ExampleEncoding, flags: DataFlags, visits: Int?
   ) throws -> EncodedDataset {

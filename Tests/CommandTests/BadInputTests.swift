@@ -256,6 +256,7 @@ import Testing
     (["--epochs", "\(Int.max)"], "--epochs \(Int.max): expected 1 to"),
     (["--global-batch-size", "\(Int.max)"], "--global-batch-size \(Int.max): expected 1 to"),
     (["--max-target-length", "\(Int.max)"], "--max-target-length \(Int.max): expected 2 to"),
+    (["--method", "lora", "--layers-to-transform", "0-9999999999999"], "--layers-to-transform: expected numbers"),
     (["--max-source-length", "1"], "--max-source-length 1: expected 2 to"),
     (["--seed", "\(UInt64.max)"], "--seed \(UInt64.max): expected 0 to \(Int.max)"),
     (["--initial-loss-scale", "8"], "--initial-loss-scale and --loss-scale-window belong to --loss-scale dynamic"),

@@ -88,6 +88,18 @@ import Tokenization
     #expect(try JSONObject(file: generation).int("eos_token_id") == Int(tokenizer.eosID))
   }
 
+  /// `config.json` names the type that the weights were written in, as transformers loads them in that.
+  @Test func theTypeOfTheWeightsIsNamed() throws {
+    let tiny = try TinyRun()
+    for (type, name) in [("fp32", "float32"), ("bf16", "bfloat16")] {
+      let run = try tiny.run([
+        "merge", "--model", Self.example("gpt2-tiny"), "--dtype", type, "--output", tiny.file(type).path,
+      ])
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(try JSONObject(file: tiny.file("\(type)/config.json")).string("dtype") == name)
+    }
+  }
+
   @Test func launchWithoutArguments() throws {
     let tiny = try TinyRun()
     let program = tiny.file("program")

@@ -88,9 +88,10 @@ import Testing
     #expect(generated.exitCode == 1 && generated.errors.contains("see classify"), "\(generated.errors)")
   }
 
-  /// Labels whose order is not that of their bytes: a model that was tuned in full has them in its `config.json`, of several
+  /// Labels whose order is not that of their bytes, and the head, whichever of several methods brings it: a model that was tuned in full has them in its `config.json`, of several
   /// adapters in one folder each has them.
-  @Test(arguments: ["full", "lora+prompt-tuning"]) func theNamesOfLabelsStay(method: String) throws {
+  @Test(arguments: ["full", "lora+prompt-tuning", "prompt-tuning+lora", "prompt-tuning+bitfit"])
+  func theNamesOfLabelsStay(method: String) throws {
     let tiny = try TinyFamily(Self.families[3])
     let rows = (0..<24).map { number -> JSON in
       let name = ["yes", "no", "maybe"][number % 3]
@@ -117,6 +118,22 @@ import Testing
     let said = try tiny.tiny.run(["classify"] + tuned + ["yes yes"])
     #expect(said.exitCode == 0, "\(said.errors)")
     #expect(Set(said.lines.map { $0.split(separator: " ").first ?? "" }) == ["yes", "no", "maybe"], "\(said.output)")
+    if method.contains("+") {
+      let more = try tiny.tiny.run(
+        [
+          "train", "--model", tiny.model.path, "--train-file", file.path, "--test-file", file.path, "--label-names",
+          "yes,no,maybe", "--method", "\(method)", "--learning-rate", "0", "--steps", "1", "--virtual-tokens", "2",
+          "--init-adapter", adapter, "--output", tiny.tiny.file("more").path,
+        ] + common)
+      if method.hasSuffix("bitfit") {
+        // Its files are those of a LoRA.
+        more.expectOneError(containing: ["--method is prompt-tuning+bitfit"])
+      } else {
+        #expect(more.exitCode == 0, "\(more.errors)")
+        let again = try JSONObject(file: tiny.tiny.file("more/summary.json"))
+        #expect(try again.double("test_loss") == summary.double("test_loss"))
+      }
+    }
     // A head that was drawn just now judges nothing.
     let bare = try tiny.tiny.run(["evaluate", "--model", tiny.model.path, "--eval-file", file.path] + common)
     #expect(bare.exitCode == 1)

@@ -144,6 +144,11 @@ import Testing
     ])
     #expect(back.exitCode == 0, "\(back.errors)")
     #expect(try AdapterFolder.read(tiny.file("again")).tensors["prompt_embeddings"]?.hasSameBytes(as: prompt) == true)
+    let over = try tiny.run([
+      "convert-prompt", array.path, "--model", tiny.model.path, "--output", tiny.file("again").path,
+    ])
+    #expect(over.exitCode == 1)
+    over.expectOneError(containing: ["/again", "an empty or a new folder"])
     for source in [array.path, tiny.file("first/adapter").path, tiny.file("again").path] {
       let output = "from-\(source.count)"
       let run = try tiny.run(

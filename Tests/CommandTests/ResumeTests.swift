@@ -100,7 +100,11 @@ import Testing
     try Reviews.text(count: 70, from: 0).write(to: tiny.file("data/train.jsonl"))
     let moved = try tiny.run(tiny.training(to: "run", Self.flags + ["--resume", "--steps", "\(Self.steps)"]))
     #expect(moved.exitCode == 1)
-    moved.expectOneError(containing: ["train_examples: 52 in the checkpoint, "])
+    moved.expectOneError(containing: ["train_examples: 52 in the checkpoint, ", "train_data: "])
+    try Reviews.text(count: TinyRun.trainCount, from: 1).write(to: tiny.file("data/train.jsonl"))
+    let other = try tiny.run(tiny.training(to: "run", Self.flags + ["--resume"]))
+    #expect(other.exitCode == 1)
+    other.expectOneError(containing: ["train_data: "])
     try Reviews.text(count: TinyRun.trainCount, from: 0).write(to: tiny.file("data/train.jsonl"))
     var weights = try Data(contentsOf: tiny.file("model/model.safetensors"))
     weights[weights.count - 1] ^= 1

@@ -171,6 +171,15 @@ import Testing
     #expect(!names.contains { $0.contains("lm_head.lora") || $0.contains("encoder.final") })
   }
 
+  /// PEFT's copy of an embedding would not reach the modules that share its tensor.
+  @Test(arguments: ["t5_v10", "t5_v11"]) func aSharedEmbeddingIsNotSavedAlone(name: String) throws {
+    let error = try #require(throws: MethodError.self) { _ = try lora(name) { $0.modulesToSave = ["shared"] } }
+    guard case .badOption("--modules-to-save", "shared", _) = error else {
+      Issue.record("\(error)")
+      return
+    }
+  }
+
   @Test func modulesToSaveThatAreNotThereAreAnError() throws {
     let error = try #require(throws: MethodError.self) { _ = try lora { $0.modulesToSave = ["classifier"] } }
     #expect(

@@ -33,12 +33,29 @@ import Testing
 
   @Test func addedTokens() throws {
     try Fixtures.withFolder([
-      "tokenizer_config.json": #"{"extra_ids": 2, "added_tokens_decoder": {"1003": {"content": "[SEP]"}}}"#
+      "tokenizer_config.json":
+        #"{"extra_ids": 2, "added_tokens_decoder": {"1003": {"content": "[SEP]", "special": true}}}"#
     ]) { folder in
       let tokenizer = try T5Tokenizer(folder: folder)
       #expect(tokenizer.vocabularyCount == 1004)
       #expect(tokenizer.encode("the[SEP] the") == [3, 6, 1003, 3, 6, 1])
       #expect(tokenizer.decode([3, 6, 1003, 1002, 3, 6], skippingSpecialTokens: true) == "the the")
+    }
+  }
+
+  /// A token without flags is no special token; one for whole words is not found inside of others. As transformers 5.23 has it.
+  @Test func addedTokensHaveTheirFlags() throws {
+    try Fixtures.withFolder(["added_tokens.json": #"{"[X]": 1100, "{": 1101}"#]) { folder in
+      let tokenizer = try T5Tokenizer(folder: folder)
+      #expect(tokenizer.vocabularyCount == 1102)
+      #expect(tokenizer.encode("the [X] the{") == [3, 6, 1100, 3, 6, 1101, 1])
+      #expect(tokenizer.decode([3, 6, 1100, 1101, 1], skippingSpecialTokens: true).contains("[X]"))
+      #expect(!tokenizer.specialIDs.contains(1100) && tokenizer.specialIDs.contains(1099))
+    }
+    let word = #"{"content": "the", "single_word": true, "normalized": false}"#
+    try Fixtures.withFolder(["tokenizer_config.json": "{\"added_tokens_decoder\": {\"1100\": \(word)}}"]) { folder in
+      let tokenizer = try T5Tokenizer(folder: folder)
+      #expect(tokenizer.encode("the").first == 1100 && !tokenizer.encode("them").contains(1100))
     }
   }
 
