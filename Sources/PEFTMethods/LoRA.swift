@@ -242,15 +242,14 @@ public final class LoRA: MergeableMethod {
       // Copies that PEFT saves beside the real classifier (bias "all") are known and left alone.
       let copies = weights.names.filter { $0.contains(".modules_to_save.default.") || $0.contains(".original_module.") }
       // Of an adapted head that shares its tensor PEFT saves the tensor itself, too.
-      let heads = model.description.outputHeadPaths.map { "\(LoRA.prefix)\($0).base_layer.weight" }
-      for (name, head) in zip(
-        heads, model.description.linears.filter { model.description.outputHeadPaths.contains($0.path) })
-      where weights.names.contains(name) {
+      for head in model.description.linears where model.description.outputHeadPaths.contains(head.path) {
+        let name = "\(LoRA.prefix)\(head.path).base_layer.weight"
+        guard weights.names.contains(name) else { continue }
         guard weights.tensor(name, head.weight.shape).hasSameBytes(as: head.weight.value) else {
           throw MethodError.unsupported(path: folder.config.origin, key: name, value: "a head that is not the base's")
         }
       }
-      try weights.finish(tolerated: copies + heads)
+      try weights.finish(tolerated: copies)
       if isDoubled { try folder.requireSame(method.adapterFiles(baseModelName: "").tensors) }
       return method
     })

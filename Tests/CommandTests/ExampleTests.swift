@@ -105,10 +105,10 @@ import Tokenization
     let program = tiny.file("program")
     try Data("#!/bin/sh\nprintf '%s\\n' \"$PEFT_DIST_LAUNCHER\" \"$@\"\n".utf8).write(to: program)
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: program.path)
-    func launch() throws -> [String] {
+    func launch(_ arguments: [String] = ["--threads", "1", "train"]) throws -> [String] {
       let process = Process()
       process.executableURL = URL(fileURLWithPath: "/bin/bash")
-      process.arguments = [Self.root.appending(path: "launch.sh").path, "-n", "1", "--threads", "1", "train"]
+      process.arguments = [Self.root.appending(path: "launch.sh").path, "-n", "1"] + arguments
       process.currentDirectoryURL = tiny.folder
       process.environment = ProcessInfo.processInfo.environment.merging(["PEFT_DIST_PROGRAM": program.path]) { $1 }
       let pipe = Pipe()
@@ -130,5 +130,10 @@ import Tokenization
     #expect(try launch() == expected("runs/reviews"))
     try FileManager.default.createDirectory(at: tiny.file("runs/reviews"), withIntermediateDirectories: true)
     #expect(try launch() == expected("runs/reviews-2"))
+    // Threads typed count before those of a configuration, and these before a share of the cores.
+    let file = tiny.file("run.yaml").path
+    try Data("threads_per_rank: 3\n".utf8).write(to: tiny.file("run.yaml"))
+    #expect(try launch(["train", "--config", file]).suffix(2) == ["--config", file])
+    #expect(try launch(["--threads", "2", "train", "--config", file]).suffix(2) == ["--threads-per-rank", "2"])
   }
 }

@@ -218,6 +218,19 @@ import Testing
       (["--method", "lora+"], "--method lora+"), (["--method", "lora", "--learning-rate-of", "ia3=1"], "ia3"),
       (["--method", "lora", "--lora-init", "svd"], "--lora-init svd"), (["--preset", "nix"], "--preset nix"),
       (["--method", "lora", "--layers-to-transform", "3-1"], "--layers-to-transform"),
+      (["--method", "lora", "--target-modules", "all-linear", "--layers-to-transform", "0"], "is with all-linear"),
+      (
+        ["--method", "ia3", "--target-modules", ".*wo", "--feedforward-modules", "("],
+        "--feedforward-modules is '('; expected a valid regular expression"
+      ),
+      (
+        ["--method", "p-tuning-template", "--prompt-template", "[P3] {sentence1} [P2] {sentence2}"],
+        "task imdb has no pairs"
+      ),
+      (
+        ["--method", "p-tuning-template", "--prompt-template", "[P\(Int.max)] {text} [P1]"],
+        "--prompt-template is '[P\(Int.max)]"
+      ),
     ] {
       let refused = try tiny.run(tiny.training(to: "refused", flags))
       #expect(refused.exitCode != 0 && refused.errors.contains(words), "\(refused.errors)")

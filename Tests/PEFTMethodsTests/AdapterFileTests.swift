@@ -8,6 +8,40 @@ import Testing
 
 /// Adapter folders as HF PEFT writes and reads them.
 @Suite struct AdapterFileTests {
+  /// PEFT tunes the norms of models with biases as well, and stores both tensors of each under one module.
+  @Test func normsOfAModelWithBiases() throws {
+    let model = try Golden.anyModel("gpt2")
+    let config: [String: JSON] = ["peft_type": "LN_TUNING", "target_modules": ["ln_f"]]
+    let name = "base_model.model.transformer.ln_f.ln_tuning_layers"
+    let tensors = ["\(name).weight": Tensor(zeros: [64]), "\(name).bias": Tensor(zeros: [64])]
+    tensors["\(name).bias"]?.fill(0.5)
+    let folder = AdapterFolder(
+      url: URL(filePath: "/ln"), config: JSONObject(config, origin: "config"), tensors: tensors)
+    let method = try MethodCatalogue.read(folder, model: model)
+    #expect(Set(method.substitutions.map(\.base.name)) == ["transformer.ln_f.weight", "transformer.ln_f.bias"])
+    let files = try method.adapterFiles(baseModelName: "")
+    #expect(Set(files.tensors.keys) == Set(tensors.keys))
+    for (name, tensor) in tensors { #expect(files.tensors[name]?.hasSameBytes(as: tensor) == true, "\(name)") }
+  }
+
+  /// Of an adapted head that shares its tensor with the embedding PEFT saves the tensor besides.
+  @Test func theTensorOfAnAdaptedHead() throws {
+    let model = try Golden.anyModel("gpt2")
+    let options = MethodOptions { $0.targetModules = .names(["lm_head"]) }
+    let files = try MethodCatalogue.entry(named: "lora").make(options, model, 1).adapterFiles(baseModelName: "")
+    guard case .object(let config)? = files.config else { return #expect(Bool(false), "no configuration") }
+    func read(_ head: Tensor) throws -> any PEFTMethod {
+      let tensors = files.tensors.merging(["base_model.model.lm_head.base_layer.weight": head]) { $1 }
+      return try MethodCatalogue.read(
+        AdapterFolder(url: URL(filePath: "/lora"), config: JSONObject(config, origin: "config"), tensors: tensors),
+        model: model)
+    }
+    let head = model.description.wordEmbedding.value.copy()
+    #expect(try read(head).parameters.count == 2)
+    head.pointer[7] += 1
+    #expect(throws: MethodError.self) { _ = try read(head) }
+  }
+
   private static let cases = [
     ("lora_qv_t5_v10", "t5_v10"), ("lora_regex_t5_v10", "t5_v10"), ("rslora_t5_v10", "t5_v10"),
     ("lora_rankpattern_t5_v11", "t5_v11"), ("lora_lmhead_t5_v11", "t5_v11"), ("prompt_t5_v10", "t5_v10"),
