@@ -1,15 +1,23 @@
 // The choice of a kernel set, and the public functions that call into it.
 #include "kernel_sets.h"
 
+#include <stdlib.h>
+
 static const kernel_table *const tables[] = {&kernels_scalar, &kernels_avx2, &kernels_avx512, &kernels_avx512_bf16};
 static kernel_set selected = KERNEL_SET_SCALAR;
 static const kernel_table *table = &kernels_scalar;
 
+const char *kernels_missing(void) {
+  static const char *const lists[] = {
+      "", "AVX2", "FMA", "AVX2, FMA", "F16C", "AVX2, F16C", "FMA, F16C", "AVX2, FMA, F16C"};
+  __builtin_cpu_init();
+  return lists[!__builtin_cpu_supports("avx2") + 2 * !__builtin_cpu_supports("fma") +
+               4 * !__builtin_cpu_supports("f16c")];
+}
+
 // The CPU's features and, through XGETBV, whether the system saves the wide registers.
 static int runs(kernel_set set) {
-  __builtin_cpu_init();
-  const int avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const int avx2 = !*kernels_missing();
   const int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   switch (set) {
@@ -49,8 +57,21 @@ const char *kernels_name(kernel_set set) {
   return "unknown";
 }
 
-// Before main: the best set, until someone selects another.
-__attribute__((constructor)) static void select_best(void) { kernels_select(kernels_best()); }
+int kernels_named(const char *name, kernel_set *set) {
+  for (int i = KERNEL_SET_SCALAR; i <= KERNEL_SET_AVX512_BF16; i++)
+    if (strcmp(name, kernels_name((kernel_set)i)) == 0) {
+      *set = (kernel_set)i;
+      return 0;
+    }
+  return -1;
+}
+
+// Before main. A name that is none, or of a set this CPU does not run, is the program's to refuse.
+__attribute__((constructor)) static void select_first(void) {
+  const char *wanted = getenv("PEFT_DIST_KERNELS");
+  kernel_set set;
+  if (!wanted || kernels_named(wanted, &set) != 0 || kernels_select(set) != 0) kernels_select(kernels_best());
+}
 
 #define KERNEL_FUNCTION(result, name, parameters, arguments) \
   result k_##name parameters { return table->name arguments; }

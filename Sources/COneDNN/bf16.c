@@ -1,9 +1,9 @@
-#include "COneDNN.h"
-
-#include <oneapi/dnnl/dnnl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "COneDNN.h"
+#include "library.h"
 
 // Products with a packed weight. A primitive belongs to a shape (m, k, n); it is made once, kept, and run by any thread
 // with that thread's stream and scratchpad. The packed layout is asked for once per (k, n), with a row count typical of a
@@ -13,131 +13,125 @@ enum { typical_rows = 480, table_size = 4096 };
 
 struct onednn_weight {
   int k, n;
-  dnnl_memory_desc_t layout;
-  dnnl_memory_t memory;
+  dnnl_layout *layout;
+  dnnl_memory memory;
 };
 
 typedef struct {
   int m, k, n;
-  dnnl_primitive_t primitive;
-  dnnl_memory_desc_t scratchpad;
+  dnnl_primitive primitive;
+  dnnl_layout *x, *y, *scratchpad;
 } product;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static dnnl_engine_t engine;
+static dnnl_engine engine;
 static product table[table_size];
 static int used;
 
-static _Thread_local dnnl_stream_t stream;
+static _Thread_local dnnl_stream stream;
 static _Thread_local void *scratch;
 static _Thread_local size_t scratch_bytes;
 
 static int start(void) {
+  if (onednn_load(NULL, 0) != 0) return -1;
   pthread_mutex_lock(&lock);
-  dnnl_status_t status = engine ? dnnl_success : dnnl_engine_create(&engine, dnnl_cpu, 0);
+  int status = engine ? dnnl_success : onednn.engine_create(&engine, dnnl_cpu, 0);
   pthread_mutex_unlock(&lock);
-  if (status == dnnl_success && !stream) status = dnnl_stream_create(&stream, engine, dnnl_stream_default_flags);
+  if (status == dnnl_success && !stream) status = onednn.stream_create(&stream, engine, dnnl_default_stream);
   return status == dnnl_success ? 0 : -1;
-}
-
-static dnnl_memory_desc_t dense(int rows, int columns, dnnl_data_type_t type) {
-  dnnl_dims_t dims = {rows, columns}, strides = {columns, 1};
-  dnnl_memory_desc_t layout;
-  dnnl_memory_desc_init_by_strides(&layout, 2, dims, type, strides);
-  return layout;
 }
 
 // `weight` null: oneDNN may choose the layout.
-static int describe(int m, int k, int n, const dnnl_memory_desc_t *weight, dnnl_primitive_desc_t *result) {
-  dnnl_dims_t dims = {k, n};
-  dnnl_memory_desc_t x = dense(m, k, dnnl_bf16), y = dense(m, n, dnnl_f32), w;
-  if (weight) {
-    w = *weight;
-  } else {
-    dnnl_memory_desc_init_by_tag(&w, 2, dims, dnnl_bf16, dnnl_format_tag_any);
+static int describe(const dnnl_layout *x, const dnnl_layout *weight, const dnnl_layout *y, int k, int n,
+                    dnnl_primitive_desc *result) {
+  dnnl_layout *chosen = weight ? NULL : onednn_any(k, n, dnnl_bf16);
+  dnnl_attributes attributes = NULL;
+  int status = -1;
+  if (x && y && (weight || chosen) && onednn.attributes_create(&attributes) == dnnl_success) {
+    onednn.set_scratchpad_mode(attributes, dnnl_scratchpad_of_user);
+    status = onednn_describe_product(result, engine, x, weight ? weight : chosen, y, attributes);
+    onednn.attributes_destroy(attributes);
   }
-  dnnl_matmul_desc_t operation;
-  if (dnnl_matmul_desc_init(&operation, &x, &w, NULL, &y) != dnnl_success) return -1;
-  dnnl_primitive_attr_t attributes;
-  if (dnnl_primitive_attr_create(&attributes) != dnnl_success) return -1;
-  dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
-  dnnl_status_t status = dnnl_primitive_desc_create(result, &operation, attributes, engine, NULL);
-  dnnl_primitive_attr_destroy(attributes);
+  onednn_free_layout(chosen);
   return status == dnnl_success ? 0 : -1;
 }
 
-static int packed_layout(int k, int n, dnnl_memory_desc_t *layout) {
-  dnnl_primitive_desc_t description;
-  if (start() != 0 || describe(typical_rows, k, n, NULL, &description) != 0) return -1;
-  *layout = *dnnl_primitive_desc_query_md(description, dnnl_query_weights_md, 0);
-  dnnl_primitive_desc_destroy(description);
-  return 0;
+// The layout oneDNN wants a [k, n] weight in; null if it has no such product.
+static dnnl_layout *packed_layout(int k, int n) {
+  if (start() != 0) return NULL;
+  dnnl_layout *x = onednn_strided(typical_rows, k, dnnl_bf16, k, 1);
+  dnnl_layout *y = onednn_strided(typical_rows, n, dnnl_f32, n, 1);
+  dnnl_layout *layout = NULL;
+  dnnl_primitive_desc description;
+  if (describe(x, NULL, y, k, n, &description) == 0) {
+    layout = onednn_copy_layout(onednn.query_layout(description, dnnl_query_weights, 0));
+    onednn.description_destroy(description);
+  }
+  onednn_free_layout(x);
+  onednn_free_layout(y);
+  return layout;
 }
 
 int onednn_has_bf16(void) {
-  dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+  if (onednn_load(NULL, 0) != 0) return 0;
+  return (onednn.effective_isa() & dnnl_isa_avx512_bf16) == dnnl_isa_avx512_bf16;
 }
 
 long onednn_packed_bytes(int k, int n) {
-  dnnl_memory_desc_t layout;
-  return packed_layout(k, n, &layout) == 0 ? (long)dnnl_memory_desc_get_size(&layout) : 0;
+  dnnl_layout *layout = packed_layout(k, n);
+  const long bytes = layout ? (long)onednn.layout_size(layout) : 0;
+  onednn_free_layout(layout);
+  return bytes;
 }
 
 int onednn_pack(const float *w, int transposed, int k, int n, void *packed) {
-  dnnl_memory_desc_t layout, plain;
-  if (packed_layout(k, n, &layout) != 0) return -1;
-  dnnl_dims_t dims = {k, n}, rows = {n, 1}, columns = {1, k};
-  dnnl_memory_desc_init_by_strides(&plain, 2, dims, dnnl_f32, transposed ? columns : rows);
-  dnnl_memory_t from = NULL, to = NULL;
-  dnnl_primitive_desc_t description = NULL;
-  dnnl_primitive_t reorder = NULL;
+  dnnl_layout *layout = packed_layout(k, n);
+  dnnl_layout *plain = layout ? onednn_strided(k, n, dnnl_f32, transposed ? 1 : n, transposed ? k : 1) : NULL;
+  dnnl_memory from = NULL, to = NULL;
+  dnnl_primitive_desc description = NULL;
+  dnnl_primitive reorder = NULL;
   int done = -1;
-  if (dnnl_memory_create(&from, &plain, engine, (void *)w) == dnnl_success &&
-      dnnl_memory_create(&to, &layout, engine, packed) == dnnl_success &&
-      dnnl_reorder_primitive_desc_create(&description, &plain, engine, &layout, engine, NULL) == dnnl_success &&
-      dnnl_primitive_create(&reorder, description) == dnnl_success) {
-    dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-    if (dnnl_primitive_execute(reorder, stream, 2, arguments) == dnnl_success && dnnl_stream_wait(stream) == dnnl_success)
+  if (plain && onednn.memory_create(&from, plain, engine, (void *)w) == dnnl_success &&
+      onednn.memory_create(&to, layout, engine, packed) == dnnl_success &&
+      onednn.reorder_describe(&description, plain, engine, layout, engine, NULL) == dnnl_success &&
+      onednn.primitive_create(&reorder, description) == dnnl_success) {
+    const dnnl_argument arguments[] = {{dnnl_source, from}, {dnnl_destination, to}};
+    if (onednn.primitive_execute(reorder, stream, 2, arguments) == dnnl_success &&
+        onednn.stream_wait(stream) == dnnl_success)
       done = 0;
   }
-  if (reorder) dnnl_primitive_destroy(reorder);
-  if (description) dnnl_primitive_desc_destroy(description);
-  if (from) dnnl_memory_destroy(from);
-  if (to) dnnl_memory_destroy(to);
+  if (reorder) onednn.primitive_destroy(reorder);
+  if (description) onednn.description_destroy(description);
+  if (from) onednn.memory_destroy(from);
+  if (to) onednn.memory_destroy(to);
+  onednn_free_layout(plain);
+  onednn_free_layout(layout);
   return done;
 }
 
-onednn_weight *onednn_open(const void *packed, int k, int n) {
-  onednn_weight *weight = calloc(1, sizeof *weight);
-  if (!weight) return NULL;
-  weight->k = k;
-  weight->n = n;
-  if (packed_layout(k, n, &weight->layout) != 0 ||
-      dnnl_memory_create(&weight->memory, &weight->layout, engine, (void *)packed) != dnnl_success) {
-    free(weight);
-    return NULL;
-  }
-  return weight;
-}
-
-void onednn_release(onednn_weight *weight) {
-  if (!weight) return;
-  dnnl_memory_destroy(weight->memory);
-  free(weight);
+static void release(product *product) {
+  if (product->primitive) onednn.primitive_destroy(product->primitive);
+  onednn_free_layout(product->x);
+  onednn_free_layout(product->y);
+  onednn_free_layout(product->scratchpad);
 }
 
 static int make(int m, const onednn_weight *weight, product *result) {
-  dnnl_primitive_desc_t description;
-  if (describe(m, weight->k, weight->n, &weight->layout, &description) != 0) return -1;
-  *result = (product){m, weight->k, weight->n, NULL, *dnnl_primitive_desc_query_md(description, dnnl_query_scratchpad_md, 0)};
-  dnnl_status_t status = dnnl_primitive_create(&result->primitive, description);
-  dnnl_primitive_desc_destroy(description);
+  const int k = weight->k, n = weight->n;
+  *result = (product){m, k, n, NULL, onednn_strided(m, k, dnnl_bf16, k, 1), onednn_strided(m, n, dnnl_f32, n, 1), NULL};
+  dnnl_primitive_desc description;
+  int status = -1;
+  if (describe(result->x, weight->layout, result->y, k, n, &description) == 0) {
+    result->scratchpad = onednn_copy_layout(onednn.query_layout(description, dnnl_query_scratchpad, 0));
+    if (result->scratchpad) status = onednn.primitive_create(&result->primitive, description);
+    onednn.description_destroy(description);
+  }
+  if (status != dnnl_success) release(result);
   return status == dnnl_success ? 0 : -1;
 }
 
 // The product of this shape, made if need be; a copy, as the table may grow meanwhile. Once the table is full, products of
-// further shapes are made for one call: `*is_kept` is 0, and the caller destroys the primitive.
+// further shapes are made for one call: `*is_kept` is 0, and the caller releases it.
 static int find(int m, const onednn_weight *weight, product *result, int *is_kept) {
   int status = 0;
   *is_kept = 1;
@@ -160,35 +154,68 @@ static int find(int m, const onednn_weight *weight, product *result, int *is_kep
   return status;
 }
 
-int onednn_multiply_packed(const uint16_t *x, const onednn_weight *weight, float *y, int m) {
+// Whether there is a product of `m` rows.
+static int accepts(const onednn_weight *weight, int m) {
   product product;
   int is_kept;
-  if (start() != 0 || find(m, weight, &product, &is_kept) != 0) return -1;
-  size_t bytes = dnnl_memory_desc_get_size(&product.scratchpad);
+  if (find(m, weight, &product, &is_kept) != 0) return 0;
+  if (!is_kept) release(&product);
+  return 1;
+}
+
+onednn_weight *onednn_open(const void *packed, int k, int n) {
+  onednn_weight *weight = calloc(1, sizeof *weight);
+  if (!weight) return NULL;
+  weight->k = k;
+  weight->n = n;
+  weight->layout = packed_layout(k, n);
+  if (!weight->layout ||
+      onednn.memory_create(&weight->memory, weight->layout, engine, (void *)packed) != dnnl_success ||
+      !accepts(weight, 1) || !accepts(weight, typical_rows)) {
+    onednn_release(weight);
+    return NULL;
+  }
+  return weight;
+}
+
+void onednn_release(onednn_weight *weight) {
+  if (!weight) return;
+  if (weight->memory) onednn.memory_destroy(weight->memory);
+  onednn_free_layout(weight->layout);
+  free(weight);
+}
+
+// The thread's scratchpad of at least so many bytes; null if there is no memory.
+static void *scratchpad(size_t bytes) {
   if (bytes > scratch_bytes) {
     free(scratch);
     scratch_bytes = (bytes + 4095) / 4096 * 4096;
     scratch = aligned_alloc(4096, scratch_bytes);
-    if (!scratch) {
-      scratch_bytes = 0;
-      return -1;
-    }
+    if (!scratch) scratch_bytes = 0;
   }
-  dnnl_memory_desc_t source = dense(m, weight->k, dnnl_bf16), destination = dense(m, weight->n, dnnl_f32);
-  dnnl_memory_t from = NULL, to = NULL, room = NULL;
+  return scratch;
+}
+
+int onednn_multiply_packed(const uint16_t *x, const onednn_weight *weight, float *y, int m) {
+  product product;
+  int is_kept;
+  if (start() != 0 || find(m, weight, &product, &is_kept) != 0) return -1;
+  const size_t bytes = onednn.layout_size(product.scratchpad);
+  void *room = bytes ? scratchpad(bytes) : NULL;
+  dnnl_memory from = NULL, to = NULL, work = NULL;
   int status = -1;
-  if (dnnl_memory_create(&from, &source, engine, (void *)x) == dnnl_success &&
-      dnnl_memory_create(&to, &destination, engine, y) == dnnl_success &&
-      dnnl_memory_create(&room, &product.scratchpad, engine, bytes ? scratch : NULL) == dnnl_success) {
-    dnnl_exec_arg_t arguments[] = {
-        {DNNL_ARG_SRC, from}, {DNNL_ARG_WEIGHTS, weight->memory}, {DNNL_ARG_DST, to}, {DNNL_ARG_SCRATCHPAD, room}};
-    if (dnnl_primitive_execute(product.primitive, stream, 4, arguments) == dnnl_success &&
-        dnnl_stream_wait(stream) == dnnl_success)
+  if ((room || !bytes) && onednn.memory_create(&from, product.x, engine, (void *)x) == dnnl_success &&
+      onednn.memory_create(&to, product.y, engine, y) == dnnl_success &&
+      onednn.memory_create(&work, product.scratchpad, engine, room) == dnnl_success) {
+    const dnnl_argument arguments[] = {
+        {dnnl_source, from}, {dnnl_weights, weight->memory}, {dnnl_destination, to}, {dnnl_scratchpad, work}};
+    if (onednn.primitive_execute(product.primitive, stream, 4, arguments) == dnnl_success &&
+        onednn.stream_wait(stream) == dnnl_success)
       status = 0;
   }
-  if (from) dnnl_memory_destroy(from);
-  if (to) dnnl_memory_destroy(to);
-  if (room) dnnl_memory_destroy(room);
-  if (!is_kept) dnnl_primitive_destroy(product.primitive);
+  if (from) onednn.memory_destroy(from);
+  if (to) onednn.memory_destroy(to);
+  if (work) onednn.memory_destroy(work);
+  if (!is_kept) release(&product);
   return status;
 }

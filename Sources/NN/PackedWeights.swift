@@ -2,7 +2,8 @@ import Autograd
 import Foundation
 import TensorCore
 
-/// The frozen projections of a model packed for bfloat16 products, once for both directions, shared by the ranks of a node.
+/// The frozen projections of a model packed for native bfloat16 products, once for each direction, shared by the ranks of a
+/// node.
 public final class PackedWeights: Sendable {
   private let projections: [ObjectIdentifier: PackedProjection]
 
@@ -14,18 +15,18 @@ public final class PackedWeights: Sendable {
   /// - Parameters:
   ///   - identity: digest of the checkpoint.
   ///   - directory: the cache folder.
-  /// Throws: `PackingError`.
+  /// - Throws: `PackingError`.
   public init(_ linears: [Linear], identity: String, directory: URL) throws {
     var seen: Set<ObjectIdentifier> = []
     let packed = linears.filter { seen.insert(ObjectIdentifier($0.weight)).inserted }
     let cache = try WeightCache(
-      packed.flatMap { linear in
+      try packed.flatMap { linear in
         let isOutputByInput = linear.layout == .outputByInput
         return [
-          Self.part(linear.weight.value, transposed: isOutputByInput, k: linear.inputSize, n: linear.outputSize),
-          Self.part(linear.weight.value, transposed: !isOutputByInput, k: linear.outputSize, n: linear.inputSize),
+          try Self.part(linear.weight.value, transposed: isOutputByInput, k: linear.inputSize, n: linear.outputSize),
+          try Self.part(linear.weight.value, transposed: !isOutputByInput, k: linear.outputSize, n: linear.inputSize),
         ]
-      }, name: "\(identity.prefix(32))-\(MatrixBackend.packedLayoutName)", extension: "bf16", directory: directory)
+      }, name: "\(identity.prefix(32))-\(BFloat16Products.native.identity)", extension: "bf16", directory: directory)
     var projections: [ObjectIdentifier: PackedProjection] = [:]
     for (index, linear) in packed.enumerated() {
       let (inputs, outputs) = (linear.inputSize, linear.outputSize)
@@ -36,8 +37,8 @@ public final class PackedWeights: Sendable {
     self.projections = projections
   }
 
-  private static func part(_ weight: Tensor, transposed: Bool, k: Int, n: Int) -> WeightCache.Part {
-    WeightCache.Part(byteCount: PackedMatrix.byteCount(k: k, n: n)) { target in
+  private static func part(_ weight: Tensor, transposed: Bool, k: Int, n: Int) throws -> WeightCache.Part {
+    WeightCache.Part(byteCount: try PackedMatrix.byteCount(k: k, n: n)) { target in
       try PackedMatrix.pack(weight, transposed: transposed, k: k, n: n, into: target)
     }
   }

@@ -14,12 +14,12 @@ public enum MatrixBackend: Sendable, Equatable {
   case oneDNN
 
   /// OpenBLAS with the widest kernels this CPU runs. Left alone, OpenBLAS 0.3.21 takes Haswell kernels, half as fast,
-  /// on AVX-512 CPUs it does not know.
-  public static func preferred(for set: kernel_set = kernels_best()) -> MatrixBackend {
+  /// on AVX-512 CPUs it does not know. With the scalar kernels go those that run on any x86-64 CPU.
+  public static func preferred(for set: kernel_set = kernels_selected()) -> MatrixBackend {
     switch set {
     case KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16: .openBLAS(coreType: "SkylakeX")
     case KERNEL_SET_AVX2: .openBLAS(coreType: "Haswell")
-    default: .openBLAS(coreType: nil)
+    default: .openBLAS(coreType: "Prescott")
     }
   }
 
@@ -38,12 +38,16 @@ public enum MatrixBackend: Sendable, Equatable {
         }
         return
       }
-      if case .openBLAS(let coreType) = self {
-        var message = [CChar](repeating: 0, count: 512)
-        guard openblas_load(coreType, &message, Int32(message.count)) == 0 else {
-          throw MatrixBackendError.cannotLoad(
-            reason: String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+      var message = [CChar](repeating: 0, count: 512)
+      let capacity = Int32(message.count)
+      let status =
+        switch self {
+        case .openBLAS(let coreType): openblas_load(coreType, &message, capacity)
+        case .oneDNN: onednn_load(&message, capacity)
         }
+      guard status == 0 else {
+        let reason = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        throw MatrixBackendError.cannotLoad(self, reason: reason)
       }
       state = .chosen(self)
     }
@@ -61,27 +65,28 @@ public enum MatrixBackend: Sendable, Equatable {
     switch active {
     case .openBLAS:
       "openblas/" + (openblas_core().map { String(cString: $0) } ?? "not loaded")
-    case .oneDNN: "onednn/" + String(cString: onednn_version())
+    case .oneDNN: "onednn/\(oneDNNVersion ?? "not loaded")"
     }
   }
 
-  /// Library and instruction set that decide how packed bfloat16 weights look.
-  public static var packedLayoutName: String {
-    "onednn-\(String(cString: onednn_version()))-\(onednn_has_bf16() != 0 ? "avx512-bf16" : "emulated")"
-  }
+  /// "2.6.3" and the like; nil where oneDNN cannot be loaded.
+  public static var oneDNNVersion: String? { onednn_version().map { String(cString: $0) } }
 
   /// To be called once on each thread that multiplies.
   public static func prepareThread() { onednn_use_one_thread() }
 }
 
 public enum MatrixBackendError: DescribedError {
-  case cannotLoad(reason: String)
+  case cannotLoad(MatrixBackend, reason: String)
   case alreadyChosen(chosen: String, wanted: String)
 
   public var description: String {
     switch self {
-    case .cannotLoad(let reason):
+    case .cannotLoad(.openBLAS, let reason):
       "cannot load OpenBLAS: \(reason); install it (Debian: apt-get install libopenblas-dev)"
+    case .cannotLoad(.oneDNN, let reason):
+      "cannot load oneDNN, which PEFT_DIST_GEMM=onednn asks for: \(reason); install it (Debian: apt-get install "
+        + "libdnnl-dev), or leave PEFT_DIST_GEMM unset"
     case .alreadyChosen(let chosen, let wanted):
       "matrix products already run on \(chosen); \(wanted) has to be chosen before the first one"
     }

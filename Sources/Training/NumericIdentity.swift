@@ -12,12 +12,13 @@ public struct NumericIdentity: Sendable, Equatable {
 
   /// Measures this process: a few milliseconds of products and kernels on fixed inputs.
   ///
-  /// Throws: `PackingError` where this precision cannot be had.
+  /// - Throws: `PackingError` where this precision cannot be had.
   public static func measure(programVersion: String, precision: Precision, leafTokens: Int) throws -> NumericIdentity {
     let kernels = String(cString: kernels_name(kernels_selected()))
     let battery = try battery(precision).prefix(16)
     let library =
-      precision == .bf16 ? "\(MatrixBackend.identity) and \(MatrixBackend.packedLayoutName)" : MatrixBackend.identity
+      precision == .bf16
+      ? "\(MatrixBackend.identity) and \(BFloat16Products.current.identity)" : MatrixBackend.identity
     return NumericIdentity(
       text: "peft-dist \(programVersion), kernels \(kernels), \(library), \(precision.rawValue), "
         + "leaf tokens \(leafTokens), battery \(battery)")
@@ -65,34 +66,32 @@ public struct NumericIdentity: Sendable, Equatable {
       multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k)
       append(c)
     }
-    switch precision {
-    case .fp32: break
-    case .fp16:
-      let (weight, x) = (numbers([512, 96], 30), numbers([37, 96], 31))
-      let (bits, pool) = (Tensor(zeros: [weight.count / 2]), BufferPool())
-      let stored = bits.withBits { base in
-        HalfMatrix.store(weight, into: base)
-        return HalfMatrix(bits: base, rows: 512, width: 96, owner: bits.storage)
-      }
-      for rows in [3, 37] {
-        let y = Tensor(zeros: [rows, 512])
-        stored.multiply(x.rows(0..<rows), transposed: true, into: y, pool: pool)
-        append(y)
-        k_round_fp16(y.pointer, y.pointer, y.count)
-        append(y)
-      }
-    case .bf16:
+    switch (precision, BFloat16Products.current) {
+    case (.fp32, _): break
+    case (.bf16, .native):
       let (rows, k, n) = (37, 512, 96)
-      let room = Tensor(zeros: [PackedMatrix.byteCount(k: k, n: n) / 4 + 16])
-      let base = UnsafeMutableRawPointer(room.pointer).alignedUp(toMultipleOf: 64)
-      try PackedMatrix.pack(numbers([n, k], 30), transposed: true, k: k, n: n, into: base)
+      let weight = try PackedMatrix(numbers([n, k], 30), transposed: true, k: k, n: n)
       let (x, bits, y) = (numbers([rows, k], 31), Tensor(zeros: [rows * k / 2]), Tensor(zeros: [rows, n]))
-      let weight = try PackedMatrix(packed: base, k: k, n: n, owner: room.storage)
       bits.withBits {
         k_float_to_bf16(x.pointer, $0, x.count)
         weight.multiply($0, rows: rows, into: y.pointer)
       }
       append(y)
+    case (.fp16, _), (.bf16, .widened):
+      let format: HalfFormat = precision == .fp16 ? .fp16 : .bf16
+      let (weight, x) = (numbers([512, 96], 30), numbers([37, 96], 31))
+      let (bits, pool) = (Tensor(zeros: [weight.count / 2]), BufferPool())
+      let stored = bits.withBits { base in
+        HalfMatrix.store(weight, as: format, into: base)
+        return HalfMatrix(bits: base, rows: 512, width: 96, format: format, owner: bits.storage)
+      }
+      for rows in [3, 37] {
+        let y = Tensor(zeros: [rows, 512])
+        stored.multiply(x.rows(0..<rows), transposed: true, into: y, pool: pool)
+        append(y)
+        format.round(y.pointer, into: y.pointer, count: y.count)
+        append(y)
+      }
     }
     let x = numbers([16, 67], 20)
     let (y, statistics) = (Tensor(zeros: x.shape), Tensor(zeros: [16]))
@@ -109,28 +108,4 @@ public struct NumericIdentity: Sendable, Equatable {
     withUnsafeBytes(of: &loss) { bytes.append(contentsOf: $0) }
     return bytes.withUnsafeBytes { sha256($0) }
   }
-}
-
-/// Chooses kernels and BLAS core for the whole job: the best that every rank's CPU runs. Before any arithmetic.
-@MainActor
-public func agreeOnKernels(over world: World?) throws {
-  var forced = kernels_best()
-  if let name = ProcessInfo.processInfo.environment["PEFT_DIST_KERNELS"] {
-    guard
-      let set = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16].first(where: {
-        String(cString: kernels_name($0)) == name
-      }),
-      set.rawValue <= forced.rawValue
-    else {
-      throw TrainingError.ranksDiffer(
-        what: "PEFT_DIST_KERNELS", values: ["'\(name)' is not one this CPU runs: scalar, avx2, avx512 or avx512-bf16"])
-    }
-    forced = set
-  }
-  let common = try world.map { try $0.reduce(Int64(forced.rawValue), .minimum) } ?? Int64(forced.rawValue)
-  let set = kernel_set(rawValue: UInt32(common))
-  precondition(kernels_select(set) == 0, "a kernel set every rank has can be selected")
-  let backend: MatrixBackend =
-    ProcessInfo.processInfo.environment["PEFT_DIST_GEMM"] == "onednn" ? .oneDNN : .preferred(for: set)
-  try backend.activate()
 }

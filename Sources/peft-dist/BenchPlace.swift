@@ -172,7 +172,7 @@ struct BenchPlace {
 
   /// GFLOP/s of the products training is made of, all workers of all ranks at once.
   private func matrixRate() throws -> Double {
-    let isPacked = leaf.arithmetic == .bf16
+    let isPacked = leaf.arithmetic == .bf16 && BFloat16Products.current == .native
     let (m, n, k, repeats) = (480, 512, 512, 400)
     let threads = workers.threadCount
     var rates: [Double] = []
@@ -183,10 +183,7 @@ struct BenchPlace {
         MatrixBackend.prepareThread()
         let (a, b, c) = (Tensor(zeros: [m, k]), Tensor(zeros: [n, k]), Tensor(zeros: [m, n]))
         if isPacked {
-          let room = Tensor(zeros: [PackedMatrix.byteCount(k: k, n: n) / 4 + 16])
-          let base = UnsafeMutableRawPointer(room.pointer).alignedUp(toMultipleOf: 64)
-          try PackedMatrix.pack(b, transposed: true, k: k, n: n, into: base)
-          let weight = try PackedMatrix(packed: base, k: k, n: n, owner: room.storage)
+          let weight = try PackedMatrix(b, transposed: true, k: k, n: n)
           a.withBits { bits in for _ in 0..<repeats { weight.multiply(bits, rows: m, into: c.pointer) } }
           return
         }

@@ -68,11 +68,7 @@ struct Workplace {
     let description = model.description
     let includesHead = precision == .bf16 && description.kind != .classifier
     let linears = description.linears.filter { includesHead || !description.outputHeadPaths.contains($0.path) }
-    return switch precision {
-    case .fp32: .fp32
-    case .bf16: .bf16(try PackedWeights(linears, identity: folder.identity(), directory: cache))
-    case .fp16: .fp16(try HalfWeights(linears, identity: folder.identity(), directory: cache))
-    }
+    return try FrozenWeights(linears, precision, identity: folder.identity(), directory: cache)
   }
 
   /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding.

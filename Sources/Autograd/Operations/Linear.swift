@@ -25,7 +25,7 @@ public struct PackedProjection: Sendable {
 /// A frozen projection in the form its precision multiplies.
 public enum FrozenProjection: Sendable {
   case packed(PackedProjection)
-  /// As the checkpoint lays it out, in fp16.
+  /// As the checkpoint lays it out, in 16 bits a number: fp16, or bfloat16 where the CPU has no products of those.
   case half(HalfMatrix)
 }
 
@@ -50,7 +50,8 @@ struct ProjectionWeight {
     switch frozen {
     case .packed(let packed)?: packed.forward.multiply(tape.bfloat16(x), rows: x.rows, into: y)
     case .half(let stored)?:
-      stored.multiply(x, transposed: layout == .outputByInput, into: y, pool: tape.pool)
+      stored.multiply(
+        tape.operand(x, of: stored.format), transposed: layout == .outputByInput, into: y, pool: tape.pool)
     case nil: multiply(x, transposed: layout == .outputByInput, into: y)
     }
   }
@@ -61,7 +62,9 @@ struct ProjectionWeight {
     case .packed(let packed)?:
       packed.backward.multiply(tape.bfloat16(dy, isReadAgain: false), rows: dy.rows, into: dx)
     case .half(let stored)?:
-      stored.multiply(dy, transposed: layout == .inputByOutput, into: dx, pool: tape.pool)
+      stored.multiply(
+        tape.operand(dy, of: stored.format, isReadAgain: false), transposed: layout == .inputByOutput, into: dx,
+        pool: tape.pool)
     case nil: multiply(dy, transposed: layout == .inputByOutput, into: dx)
     }
   }

@@ -55,8 +55,10 @@ INLINE void store_halves(uint16_t *p, u16x16 v, long n) {
   }
 }
 
+INLINE f32x16 widen_bf16(u16x16 x) { return (f32x16)(__builtin_convertvector(x, u32x16) << 16); }
+
 KERNEL(void, bf16_to_float)(const uint16_t *x, float *y, long count) {
-  FOR_VECTORS(count, store(y + i, (f32x16)(__builtin_convertvector(load_halves(x + i, n), u32x16) << 16), n));
+  FOR_VECTORS(count, store(y + i, widen_bf16(load_halves(x + i, n)), n));
 }
 
 INLINE u16x16 round_to_bf16(f32x16 x) {
@@ -68,6 +70,10 @@ INLINE u16x16 round_to_bf16(f32x16 x) {
 
 KERNEL(void, float_to_bf16)(const float *x, uint16_t *y, long count) {
   FOR_VECTORS(count, store_halves(y + i, round_to_bf16(load(x + i, n)), n));
+}
+
+KERNEL(void, round_bf16)(const float *x, float *y, long count) {
+  FOR_VECTORS(count, store(y + i, widen_bf16(round_to_bf16(load(x + i, n))), n));
 }
 
 INLINE f32x16 widen_halves(u16x16 x) {

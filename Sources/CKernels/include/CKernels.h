@@ -1,7 +1,7 @@
 // Hand-written SIMD kernels over row-major fp32 arrays.
 //
 // Every kernel is written once, over vectors of 16 floats, and compiled for AVX-512, AVX2 and plain x86-64;
-// `kernels_select` picks a set once per process, before any thread starts (until then: the best). A
+// `kernels_select` picks a set once per process, before any thread starts. A
 // `reference_` twin in plain scalar C stands for each kernel whose arithmetic is worth checking.
 //
 // Conventions: pointers need no alignment; unless a comment says otherwise inputs and outputs must not
@@ -26,11 +26,17 @@ typedef enum {
 
 // The best set this CPU runs (CPUID and XGETBV).
 kernel_set kernels_best(void);
+// What the CPU or the system lacks of AVX2, FMA and F16C, as "AVX2, FMA"; "" where kernels_best is more than scalar.
+const char *kernels_missing(void);
 // Chooses a set; 0 if done, -1 if this CPU cannot run it. Call before any other thread uses a kernel.
 int kernels_select(kernel_set set);
+// The set in use: at the start the one that the environment variable PEFT_DIST_KERNELS names, if this CPU runs it,
+// otherwise the best.
 kernel_set kernels_selected(void);
 // "scalar", "avx2", "avx512" or "avx512-bf16".
 const char *kernels_name(kernel_set set);
+// The set of this name; 0 if done, -1 if there is none.
+int kernels_named(const char *name, kernel_set *set);
 
 // ---------------------------------------------------------------------------------------------- elementwise
 typedef enum {
@@ -130,10 +136,14 @@ void k_narrow_transposed(const float *x, long ldx, const float *w, long ldw, flo
 // y [m, k] = alpha x [m, n] w + beta y, w [n, k].
 void k_narrow_plain(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n,
                     float alpha, float beta);
-// The same with alpha 1, beta 0 and w in fp16: the bits of a product with w widened first.
+// The same with alpha 1, beta 0 and w in fp16 or bfloat16: the bits of a product with w widened first.
 void k_narrow_transposed_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n,
                               long k);
 void k_narrow_plain_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k,
+                         long n);
+void k_narrow_transposed_bf16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n,
+                              long k);
+void k_narrow_plain_bf16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k,
                          long n);
 
 // ---------------------------------------------------------------------------------------------- few rows
@@ -206,6 +216,7 @@ void k_float_to_bf16(const float *x, uint16_t *y, long count);   // round to nea
 // round to nearest even, overflow to infinity
 void k_float_to_fp16(const float *x, uint16_t *y, long count);
 void k_round_fp16(const float *x, float *y, long count);         // to fp16 and back; y may be x
+void k_round_bf16(const float *x, float *y, long count);         // to bfloat16 and back; y may be x
 
 // ---------------------------------------------------------------------------------------------- references
 // Plain scalar twins, in double where rounding is the question, to hold the kernels against in tests.

@@ -87,6 +87,12 @@
   X(void, narrow_plain_fp16, \
     (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k, long n), \
     (x, ldx, w, ldw, y, ldy, m, k, n)) \
+  X(void, narrow_transposed_bf16, \
+    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n, long k), \
+    (x, ldx, w, ldw, y, ldy, m, n, k)) \
+  X(void, narrow_plain_bf16, \
+    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k, long n), \
+    (x, ldx, w, ldw, y, ldy, m, k, n)) \
   X(void, few_rows, \
     (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k, \
      float alpha, float beta), \
@@ -117,7 +123,8 @@
   X(void, fp16_to_float, (const uint16_t *x, float *y, long count), (x, y, count)) \
   X(void, float_to_bf16, (const float *x, uint16_t *y, long count), (x, y, count)) \
   X(void, float_to_fp16, (const float *x, uint16_t *y, long count), (x, y, count)) \
-  X(void, round_fp16, (const float *x, float *y, long count), (x, y, count))
+  X(void, round_fp16, (const float *x, float *y, long count), (x, y, count)) \
+  X(void, round_bf16, (const float *x, float *y, long count), (x, y, count))
 
 // One function pointer for each kernel, named without its `k_`.
 #define KERNEL_POINTER(result, name, parameters, arguments) result(*name) parameters;
