@@ -109,7 +109,9 @@ let package = Package(
     .testTarget(name: "ReportingTests", dependencies: ["Reporting", "Checkpoints"]),
     .testTarget(
       name: "CommandTests",
-      dependencies: ["peft-dist", "Checkpoints", "Models", "PEFTMethods", "Reporting", "TensorCore", "TestSupport"]),
+      dependencies: [
+        "peft-dist", "Checkpoints", "Models", "PEFTMethods", "Reporting", "TensorCore", "CKernels", "TestSupport",
+      ]),
   ],
   cxxLanguageStandard: .cxx17
 )

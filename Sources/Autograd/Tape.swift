@@ -149,7 +149,9 @@ public final class Tape {
   /// `x` as the left operand of a product with weights of this format: rounded to bfloat16; numbers of fp16 are so already.
   func operand(_ x: Tensor, of format: HalfFormat, isReadAgain: Bool = true) -> Tensor {
     guard format == .bf16 else { return x }
-    return converted(x, isReadAgain: isReadAgain, shape: x.shape) { format.round(x.pointer, into: $0.pointer, count: x.count) }
+    return converted(x, isReadAgain: isReadAgain, shape: x.shape) {
+      format.round(x.pointer, into: $0.pointer, count: x.count)
+    }
   }
 
   /// On one tape all conversions are of one kind, so the last one is known by the shape of its result.

@@ -42,6 +42,7 @@ struct Workplace {
     tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
     weights = try Self.weights(of: model, precision, folder: folder, cache: cache)
+    if let note = precision.note { RunLog.notice(note) }
     let count = try threads ?? Self.coresForThisRank(world)
     workers = try LeafPool(threadCount: count)
     if let world, let warning = try CPUAffinity.bindingWarning(threads: count, world: world) {

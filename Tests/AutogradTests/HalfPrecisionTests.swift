@@ -118,8 +118,8 @@ import Testing
     // Stored in fp16: the same bits, for many rows and for few.
     let bits = Tensor(zeros: [(w.count + 1) / 2])
     let stored = bits.withBits { base in
-      HalfMatrix.store(w, into: base)
-      return HalfMatrix(bits: base, rows: 20, width: 33, owner: bits.storage)
+      HalfMatrix.store(w, as: .fp16, into: base)
+      return HalfMatrix(bits: base, rows: 20, width: 33, format: .fp16, owner: bits.storage)
     }
     let again = half.linear(
       Variable(constant: x), weight: Variable(constant: w), bias: Variable(constant: bias), frozen: .half(stored))
@@ -135,8 +135,8 @@ import Testing
     let w = Samples(seed: 2).tensor(shape)
     let bits = Tensor(zeros: [w.count / 2])
     let stored = bits.withBits { base in
-      HalfMatrix.store(w, into: base)
-      return HalfMatrix(bits: base, rows: shape[0], width: shape[1], owner: bits.storage)
+      HalfMatrix.store(w, as: .fp16, into: base)
+      return HalfMatrix(bits: base, rows: shape[0], width: shape[1], format: .fp16, owner: bits.storage)
     }
     for rows in [3, 40] {
       let x = Samples(seed: 1).tensor([rows, 128])

@@ -36,13 +36,18 @@ final class TinyRun {
 
   /// `peft-dist COMMAND …`, unbound, to its end.
   ///
-  /// - Parameter faults: what goes wrong on which rank in which step, see `FaultInjection`.
+  /// - Parameters:
+  ///   - faults: what goes wrong on which rank in which step, see `FaultInjection`.
+  ///   - kernels: the kernel set; nil for that of the tests.
   func run(
-    _ arguments: [String], ranks: Int? = nil, input: String = "", faults: String = "", timeoutSeconds: Double = 60
+    _ arguments: [String], ranks: Int? = nil, input: String = "", faults: String = "", kernels: String? = nil,
+    timeoutSeconds: Double = 60
   ) throws -> MPIRun {
-    try MPIRun(
+    var environment = environment.merging(["PEFT_DIST_FAULT": faults]) { $1 }
+    if let kernels { environment["PEFT_DIST_KERNELS"] = kernels }
+    return try MPIRun(
       "peft-dist", ranks: ranks, flags: ["--bind-to", "none"], arguments: arguments, input: input,
-      environment: environment.merging(["PEFT_DIST_FAULT": faults]) { $1 }, timeoutSeconds: timeoutSeconds)
+      environment: environment, timeoutSeconds: timeoutSeconds)
   }
 
   /// The same, still running.

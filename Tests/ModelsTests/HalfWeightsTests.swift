@@ -7,11 +7,14 @@ import NN
 import TensorCore
 import Testing
 
-/// Frozen weights in fp16, from a mapped file.
+/// Frozen weights in 16 bits a number, from a mapped file.
 @Suite struct HalfWeightsTests {
-  private func stored(_ model: T5, _ folder: URL, identity: String = "abc") throws -> HalfWeights {
+  private func stored(
+    _ model: T5, _ folder: URL, identity: String = "abc", format: HalfFormat = .fp16
+  ) throws -> HalfWeights {
     try HalfWeights(
-      model.description.linears.filter { $0.path != "lm_head" }, identity: identity, directory: folder)
+      model.description.linears.filter { $0.path != "lm_head" }, format: format, identity: identity,
+      directory: folder)
   }
 
   @Test(arguments: ["t5_v10", "t5_v11"]) func everyProjectionButTheDownOnes(name: String) throws {
@@ -33,6 +36,22 @@ import Testing
     }
   }
 
+  /// In bfloat16 all of them, beside a file in fp16 of the same checkpoint.
+  @Test func inBFloat16() throws {
+    try withTemporaryFolder { folder in
+      let model = try Golden.t5()
+      _ = try stored(model, folder)
+      let weights = try stored(model, folder, format: .bf16)
+      for linear in model.description.linears where linear.path != "lm_head" {
+        let found = try #require(weights.matrix(linear.weight)?.widened(in: BufferPool()))
+        let expected = linear.weight.value.values.map { UInt32(reference_float_to_bf16($0)) << 16 }
+        #expect(found.values.map(\.bitPattern) == expected, "\(linear.path)")
+      }
+      #expect(FrozenWeights.half(weights).precision == .bf16)
+      #expect(FrozenWeights.half(try stored(model, folder)).precision == .fp16)
+    }
+  }
+
   @Test func anotherCheckpointHasAFileOfItsOwn() throws {
     try withTemporaryFolder { folder in
       let model = try Golden.t5()
@@ -40,7 +59,7 @@ import Testing
       let projection = try #require(model.description.linears.first)
       let other = Linear(path: projection.path, weight: Parameter("w", Tensor(zeros: projection.weight.shape)))
       let weights = try HalfWeights(
-        [other] + model.description.linears.dropFirst(), identity: "def", directory: folder)
+        [other] + model.description.linears.dropFirst(), format: .fp16, identity: "def", directory: folder)
       #expect(weights.matrix(other.weight)?.widened(in: BufferPool()).values.allSatisfy { $0 == 0 } == true)
     }
   }

@@ -55,6 +55,18 @@ import Testing
     #expect(x.map(\.bitPattern) == expected)
   }
 
+  @Test(arguments: KernelSet.available, kernelSizes) func roundsToBFloat16(kernels: KernelSet, count: Int) throws {
+    let table = try kernels.table()
+    let special: [Float] = [1 + 0x1p-8, 1 + 0x1.8p-7, -0x1.fefp127, 0x1.ffp127, 0x1p-140, -0.0, .infinity]
+    var x = Array((special + sample(count, scale: 100)).prefix(count))
+    let expected = x.map { UInt32(reference_float_to_bf16($0)) << 16 }
+    var y = [Float](repeating: 7, count: count)
+    table.round_bf16(x, &y, count)
+    #expect(y.map(\.bitPattern) == expected)
+    x.withUnsafeMutableBufferPointer { table.round_bf16($0.baseAddress, $0.baseAddress, count) }
+    #expect(x.map(\.bitPattern) == expected)
+  }
+
   /// Each half, the middles to its neighbours, and the floats beside the middles.
   @Test(arguments: KernelSet.available) func narrowsEveryBoundary(kernels: KernelSet) throws {
     let table = try kernels.table()

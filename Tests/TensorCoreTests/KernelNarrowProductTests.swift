@@ -51,7 +51,7 @@ import Testing
     }
   }
 
-  /// With a matrix in fp16: the bits of the product with the widened one.
+  /// With a matrix in fp16 or bfloat16: the bits of the product with the widened one.
   @Test(arguments: KernelSet.available, rowCounts) func halfMatrix(kernels: KernelSet, m: Int) throws {
     let table = try kernels.table()
     for (n, k) in [(1, 1), (2, 15), (5, 63), (33, 130), (1_030, 520)] {
@@ -66,6 +66,15 @@ import Testing
       table.narrow_plain(x, n, w, k, &wide, k, m, k, n, 1, 0)
       table.narrow_plain_fp16(x, n, halves, k, &half, k, m, k, n)
       #expect(half == wide, "plain, n \(n) k \(k)")
+      let short = sample(n * k, stream: 2).map { reference_float_to_bf16($0) }
+      let v = short.map { Float(bitPattern: UInt32($0) << 16) }
+      table.narrow_plain(x, n, v, k, &wide, k, m, k, n, 1, 0)
+      table.narrow_plain_bf16(x, n, short, k, &half, k, m, k, n)
+      #expect(half == wide, "plain, bf16, n \(n) k \(k)")
+      (wide, half) = ([Float](repeating: 1, count: m * n), [Float](repeating: 2, count: m * n))
+      table.narrow_transposed(x, k, v, k, &wide, n, m, n, k, 1, 0)
+      table.narrow_transposed_bf16(x, k, short, k, &half, n, m, n, k)
+      #expect(half == wide, "transposed, bf16, n \(n) k \(k)")
     }
   }
 }

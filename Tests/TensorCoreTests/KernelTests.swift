@@ -4,13 +4,24 @@ import Testing
 
 /// The choice of a set, and what holds for every kernel: no dependence on alignment, no write beyond the end.
 @Suite struct KernelTests {
-  @Test func theBestSetIsInUseAndUnknownSetsAreRefused() {
-    #expect(kernels_selected() == kernels_best())
+  @Test func theBestOrTheNamedSetIsInUseAndUnknownSetsAreRefused() {
+    let expected =
+      ProcessInfo.processInfo.environment["PEFT_DIST_KERNELS"] ?? String(cString: kernels_name(kernels_best()))
+    #expect(String(cString: kernels_name(kernels_selected())) == expected)
     #expect(kernels_select(kernel_set(rawValue: 9)) == -1)
     #expect(kernels_table(kernel_set(rawValue: 9)) == nil)
-    #expect(kernels_selected() == kernels_best())
-    #expect(String(cString: kernels_name(KERNEL_SET_AVX512)) == "avx512")
-    #expect(String(cString: kernels_name(KERNEL_SET_AVX512_BF16)) == "avx512-bf16")
+    #expect(String(cString: kernels_name(kernels_selected())) == expected)
+    for (set, name) in [
+      (KERNEL_SET_SCALAR, "scalar"), (KERNEL_SET_AVX2, "avx2"), (KERNEL_SET_AVX512, "avx512"),
+      (KERNEL_SET_AVX512_BF16, "avx512-bf16"),
+    ] {
+      var found = kernel_set(rawValue: 9)
+      #expect(String(cString: kernels_name(set)) == name)
+      #expect(kernels_named(name, &found) == 0 && found == set)
+    }
+    var none = KERNEL_SET_SCALAR
+    #expect(kernels_named("avx", &none) == -1 && kernels_named("", &none) == -1)
+    #expect((String(cString: kernels_missing()) == "") == (kernels_best() != KERNEL_SET_SCALAR))
   }
 
   @Test func selectionSwitchesThePublicFunctions() async {

@@ -16,8 +16,8 @@ public final class RunningProgram {
   ///   - ranks: number of ranks; nil starts the program alone, without mpirun.
   ///   - flags: further arguments of mpirun.
   ///   - input: what it reads on standard input.
-  ///   - environment: variables on top of those of this process, of which settings of this package are left out:
-  ///     a test means the same whoever starts it.
+  ///   - environment: variables on top of those of this process, of which settings of this package are left out, but for
+  ///     the kernel set that all tests are to run with: a test means the same whoever starts it.
   public init(
     _ program: String, ranks: Int?, flags: [String] = [], arguments: [String], input: String = "",
     environment: [String: String] = [:]
@@ -31,7 +31,9 @@ public final class RunningProgram {
     } else {
       process.arguments = [binary] + arguments
     }
-    let inherited = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEFT_DIST_") }
+    let inherited = ProcessInfo.processInfo.environment.filter {
+      !$0.key.hasPrefix("PEFT_DIST_") || $0.key == "PEFT_DIST_KERNELS"
+    }
     process.environment = inherited.merging(environment) { $1 }
     process.standardOutput = output.pipe
     process.standardError = errors.pipe

@@ -44,10 +44,11 @@ import Testing
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("peft-dist-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
     let weights = try HalfWeights(
-      model.description.linears.filter { $0.path != "lm_head" }, identity: name, directory: folder)
+      model.description.linears.filter { $0.path != "lm_head" }, format: .fp16, identity: name,
+      directory: folder)
     let tuned = try Self.method(method, model, targets: targets)
     return (
-      LeafEvaluator(model: model, method: tuned), LeafEvaluator(model: model, method: tuned, weights: .fp16(weights))
+      LeafEvaluator(model: model, method: tuned), LeafEvaluator(model: model, method: tuned, weights: .half(weights))
     )
   }
 
