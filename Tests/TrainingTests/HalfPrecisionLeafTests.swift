@@ -83,8 +83,11 @@ import Testing
     let half = gradients(both.half, scale: 1024, dropout: dropout)
     #expect(abs(half.loss - exact.loss) < 2e-3 * exact.loss && half.loss != exact.loss)
     let distance = distance(half.gradients, exact.gradients)
-    // Trained weights are rounded in the products too.
-    #expect(distance < (subject.method == "full" ? 2e-2 : 1e-2) && distance > 1e-5, "\(distance)")
+    // Where every function is smooth (1.1), 2e-3 to 5e-3 whatever the kernels. A relu (1.0) whose input is rounded to the other
+    // side of zero takes all of its gradient with it: which ones do depends on the last bits of the products. One unit of one
+    // token, of which there are 8,000 here, was seen to move the gradient of all weights from 1.2e-2 to 2.6e-2.
+    let bound = subject.model == "t5_v11" ? 8e-3 : subject.method == "full" ? 5e-2 : 1.5e-2
+    #expect(distance < bound && distance > 1e-5, "\(distance)")
   }
 
   /// Without a loss scale the gradients of a large batch fall below the range of fp16: a batch of 2^22 targets.
