@@ -18,7 +18,8 @@ enum TokenizerReplay {
       return [
         goldens(name, folder),
         CaseReport("tokenizers/\(name)_pieces") {
-          try self.pieces(JSONObject(file: pieces), T5Tokenizer(folder: vocabulary).model)
+          let model = try SentencePieceModel(contentsOf: vocabulary.appendingPathComponent("spiece.model"))
+          return try self.pieces(JSONObject(file: pieces), model)
         },
       ]
     }
@@ -76,7 +77,7 @@ enum TokenizerReplay {
     var finding = Finding("special tokens")
     let t5 = tokenizer as? T5Tokenizer
     let facts: [(String, Int?)] = [
-      ("len", tokenizer.vocabularyCount), ("spm_vocab_size", t5?.model.count), ("pad", Int(tokenizer.padID)),
+      ("len", tokenizer.vocabularyCount), ("spm_vocab_size", t5?.model?.count), ("pad", Int(tokenizer.padID)),
       ("eos", Int(tokenizer.eosID)), ("unk", Int(tokenizer.unknownID)),
       ("extra_id_0", t5?.sentinelID(0).map { Int($0) }), ("extra_id_99", t5?.sentinelID(99).map { Int($0) }),
     ]

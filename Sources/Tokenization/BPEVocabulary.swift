@@ -8,11 +8,13 @@ struct BPEVocabulary: Sendable {
   let merges: MergeTable
   /// The file of the pieces.
   let url: URL
+  /// `merges.txt`, where the merges come from it.
+  private let mergesURL: URL?
 
   /// - Throws: `TokenizationError`.
   init(folder: URL, tokenizerJSON: ByteJSON?, family: String) throws {
     let vocabularyURL = folder.appendingPathComponent("vocab.json")
-    let mergesURL = folder.appendingPathComponent("merges.txt")
+    let textURL = folder.appendingPathComponent("merges.txt")
     let tokenizerURL = TokenizerSettings.tokenizerJSON(in: folder)
     if let model = tokenizerJSON?["model"] {
       guard model["type"]?.text ?? "BPE" == "BPE" else {
@@ -20,21 +22,44 @@ struct BPEVocabulary: Sendable {
           tokenizerURL, reason: "expected a model of type BPE, found \(model["type"]?.summary ?? "none")")
       }
       url = tokenizerURL
+      mergesURL = nil
       pieces = try PieceList.pieces(model["vocab"], in: url)
       table = PieceTable(PieceList.numbered(pieces))
       merges = try Self.merges(try Self.pairs(model["merges"], url), table, url)
     } else {
       guard let vocabulary = try ByteJSON.object(at: vocabularyURL),
-        let lines = try TokenizerFiles.lines(at: mergesURL)
+        let lines = try TokenizerFiles.lines(at: textURL)
       else {
         throw TokenizationError.missingFiles(
           folder: folder, family: family, expected: ["tokenizer.json", "vocab.json with merges.txt"])
       }
       url = vocabularyURL
+      mergesURL = textURL
       pieces = try PieceList.pieces(vocabulary, in: url)
       table = PieceTable(PieceList.numbered(pieces))
-      merges = try Self.merges(try Self.pairs(lines, mergesURL), table, mergesURL)
+      merges = try Self.merges(try Self.pairs(lines, textURL), table, textURL)
     }
+  }
+
+  /// Refuses a `merges.txt` that was cut off: every piece of several characters is what some merge makes, but for added
+  /// tokens, tokens in angle brackets and the padding of RoBERTa's vocabulary, `madeupword0000`.
+  ///
+  /// - Throws: `TokenizationError.corruptVocabulary`.
+  func requireMerges(for added: Set<[UInt8]>) throws {
+    guard let mergesURL else { return }
+    let made = Set(merges.idOfRank)
+    let orphans = pieces.enumerated().filter { id, piece in
+      !piece.isEmpty && !made.contains(Int32(id)) && (ByteAlphabet.decode(piece)?.count ?? 1) > 1
+        && !added.contains(piece)
+        && !(piece.first == UInt8(ascii: "<") && piece.last == UInt8(ascii: ">"))
+        && !piece.starts(with: "madeupword".utf8)
+    }
+    guard let first = orphans.first else { return }
+    throw TokenizationError.corruptVocabulary(
+      mergesURL,
+      reason: "no merge makes \(orphans.count == 1 ? "the piece" : "\(orphans.count) pieces of vocab.json, such as") "
+        + "\"\(String(decoding: first.element.prefix(60), as: UTF8.self))\" (id \(first.offset)); the file was cut off, or "
+        + "belongs to another vocabulary: fetch it again")
   }
 
   private typealias Pair = (left: [UInt8], right: [UInt8])

@@ -74,10 +74,13 @@ public struct BertTokenizer: Tokenizer {
       key.add(flag ? 1 : 0)
     }
     identity = key.description
+    let unknown = vocabulary.pieces.indices.contains(Int(unknownID)) ? vocabulary.pieces[Int(unknownID)] : []
+    try TokenizerRules(settings)?.requireWordPiece(of: self, unknown: unknown)
   }
 
   private static func normalizer(_ settings: TokenizerSettings) throws -> BertNormalizer {
-    if settings.followsTokenizerJSON, let json = settings.tokenizerJSON?["normalizer"] {
+    if settings.followsTokenizerJSON, let rule = settings.tokenizerJSON?["normalizer"] {
+      let json = rule["normalizers"]?.elements?.first ?? rule
       let lowercases = json["lowercase"]?.bool ?? true
       return BertNormalizer(
         lowercases: lowercases, stripsAccents: json["strip_accents"]?.bool ?? lowercases,

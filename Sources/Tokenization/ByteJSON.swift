@@ -27,6 +27,13 @@ indirect enum ByteJSON: Equatable {
   var bytes: [UInt8]? { if case .string(let bytes) = self { bytes } else { nil } }
   var text: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
   var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  var number: Double? {
+    switch self {
+    case .integer(let value): Double(value)
+    case .double(let value): value
+    default: nil
+    }
+  }
   var elements: [ByteJSON]? { if case .array(let elements) = self { elements } else { nil } }
   var members: [Member]? { if case .object(let members) = self { members } else { nil } }
 
@@ -45,6 +52,8 @@ indirect enum ByteJSON: Equatable {
 }
 
 extension ByteJSON {
+  static func text(_ text: String) -> ByteJSON { .string(Array(text.utf8)) }
+
   /// The object in a file, or nil if there is no such file.
   ///
   /// - Throws: `TokenizationError.unreadable`, `.badConfiguration`.

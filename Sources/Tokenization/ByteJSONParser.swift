@@ -1,4 +1,4 @@
-/// A parser of JSON (RFC 8259) over UTF-8 that is known to be valid.
+/// A parser of JSON (RFC 8259, and `NaN`, `Infinity`, `-Infinity` as Python writes them) over UTF-8 that is known to be valid.
 struct ByteJSONParser {
   /// What is wrong, and where.
   struct Malformed: Error {
@@ -32,6 +32,10 @@ struct ByteJSONParser {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
+    case UInt8(ascii: "N"): return try word("NaN", .double(.nan))
+    case UInt8(ascii: "I"): return try word("Infinity", .double(.infinity))
+    case UInt8(ascii: "-") where bytes[position...].starts(with: "-I".utf8):
+      return try word("-Infinity", .double(-.infinity))
     case nil: throw malformed("expected a value, found the end of the file")
     default: return try number()
     }

@@ -38,6 +38,7 @@ public struct ByteLevelTokenizer: Tokenizer {
     let added = try AddedVocabulary(
       pieces: vocabulary.table, count: vocabulary.pieces.count, settings: settings, defaults: family.specialTokens,
       family: family.rawValue, url: vocabulary.url)
+    try vocabulary.requireMerges(for: Set(added.tokens.map(\.token.content)))
     self.family = family
     url = vocabulary.url
     addsPrefixSpace = try Self.addsPrefixSpace(settings)
@@ -58,15 +59,19 @@ public struct ByteLevelTokenizer: Tokenizer {
     for (token, id) in added.tokens { texts[Int(id)] = token.content }
     bytes = texts.map { ByteAlphabet.decode($0) ?? $0 }
     identity = Self.identity(vocabulary, added, family, addsPrefixSpace: addsPrefixSpace)
+    try TokenizerRules(settings)?.requireByteLevelBPE(of: self, lacksBytes: idOfByte.contains(-1))
   }
 
   private static func addsPrefixSpace(_ settings: TokenizerSettings) throws -> Bool {
-    for key in ["add_bos_token", "add_eos_token"] where try settings.flag(key) == true {
+    // Hugging Face does not look at them where there is a tokenizer.json.
+    for key in ["add_bos_token", "add_eos_token"]
+    where try settings.flag(key) == true && settings.tokenizerJSON == nil {
       throw TokenizationError.badConfiguration(
         settings.configurationURL, reason: "\(key): texts with such a token are not supported; set it to false")
     }
     if settings.followsTokenizerJSON {
-      return settings.tokenizerJSON?["pre_tokenizer"]?["add_prefix_space"]?.bool ?? false
+      let rule = settings.tokenizerJSON?["pre_tokenizer"]
+      return (rule?["pretokenizers"]?.elements?.first ?? rule)?["add_prefix_space"]?.bool ?? false
     }
     return try settings.flag("add_prefix_space") ?? false
   }

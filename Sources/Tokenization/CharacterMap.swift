@@ -35,7 +35,20 @@ struct CharacterMap: Sendable {
     guard bytes.count >= 8 else { return nil }
     let size = Int(word(0))
     guard size > 0, size % 4 == 0, size <= bytes.count - 4 else { return nil }
-    self.init(units: (0..<size / 4).map { word(4 + 4 * $0) }, replacements: Array(bytes[(4 + size)...]))
+    let (units, replacements) = ((0..<size / 4).map { word(4 + 4 * $0) }, Array(bytes[(4 + size)...]))
+    guard Self.areTexts(units, replacements) else { return nil }
+    self.init(units: units, replacements: replacements)
+  }
+
+  /// Whether every value of the trie is the place of a text in UTF-8.
+  private static func areTexts(_ units: [UInt32], _ replacements: [UInt8]) -> Bool {
+    // Values have the highest bit set.
+    let starts = Set(units.filter { $0 & 0x8000_0000 != 0 }.map { Int($0 & 0x7FFF_FFFF) })
+    return starts.allSatisfy { start in
+      guard start <= replacements.count else { return false }
+      let end = replacements[start...].firstIndex(of: 0) ?? replacements.count
+      return String(validating: replacements[start..<end], as: UTF8.self) != nil
+    }
   }
 
   /// UTF-8 of `text` normalised, added to `output`.

@@ -1,4 +1,5 @@
 import CSentencePiece
+import Diagnostics
 import Foundation
 
 /// A loaded `spiece.model`: its vocabulary, and encoding and decoding as the SentencePiece library does them.
@@ -10,7 +11,11 @@ public final class SentencePieceModel: @unchecked Sendable {
 
   /// - Throws: `TokenizationError.missingFile`, `.unreadable` or `.corruptModel`.
   public init(contentsOf url: URL) throws {
-    guard FileManager.default.fileExists(atPath: url.path) else { throw TokenizationError.missingFile(url) }
+    guard try TokenizerFiles.exists(url) else { throw TokenizationError.missingFile(url) }
+    let beginning = try? FileHandle(forReadingFrom: url).read(upToCount: 64)
+    guard !GitLFSPointer.isPointer(beginning ?? Data()) else {
+      throw TokenizationError.unreadable(url, reason: GitLFSPointer.reason)
+    }
     var loaded: OpaquePointer?
     let (status, message) = Self.withMessage { csp_load_file(url.path, &loaded, $0, $1) }
     if status == CSP_UNREADABLE { throw TokenizationError.unreadable(url, reason: message) }

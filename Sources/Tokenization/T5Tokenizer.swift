@@ -17,34 +17,33 @@ public struct T5Tokenizer: Tokenizer {
   /// Number of sentinels.
   public let sentinelCount: Int
   public var maskID: Int32? { nil }
-  /// The loaded `spiece.model`.
-  public let model: SentencePieceModel
+  /// The loaded `spiece.model`; nil where `tokenizer.json` stands alone.
+  public let model: SentencePieceModel?
 
   private let cleansUpSpaces: Bool
   private let characterMap: CharacterMap
   private let segmenter: UnigramSegmenter
   private let added: (raw: AddedTokenMatcher, normalized: AddedTokenMatcher)
-  private let sentinelIDs: [Int32]
+  private let firstSentinelID: Int32?
   /// Text of every id; empty for ids that nothing claims.
   private let tokens: [String]
   public let specialIDs: Set<Int32>
 
-  /// Reads `spiece.model` and, if there, `tokenizer_config.json`, `special_tokens_map.json` and the scores of
-  /// `tokenizer.json`.
+  /// Reads `spiece.model` or `tokenizer.json` and, if there, the other, `tokenizer_config.json`, `special_tokens_map.json` and
+  /// `added_tokens.json`.
   ///
   /// - Throws: `TokenizationError`.
   public init(folder: URL) throws {
-    url = folder.appendingPathComponent("spiece.model")
-    model = try SentencePieceModel(contentsOf: url)
     let configuration = try T5TokenizerConfiguration(folder: folder)
-    guard let map = CharacterMap(bytes: model.characterMap) else {
+    let pieces = try T5Pieces(folder: folder, configuration)
+    (url, model) = (pieces.url, pieces.model)
+    guard let map = CharacterMap(bytes: pieces.characterMap) else {
       throw TokenizationError.corruptModel(url, reason: "its normaliser's character map is malformed")
     }
     characterMap = map
     cleansUpSpaces = configuration.cleansUpSpaces
-    sentinelCount = configuration.sentinelCount
 
-    let vocabulary = try T5Vocabulary(model: model, configuration: configuration, url: url)
+    let vocabulary = try T5Vocabulary(pieces, configuration)
     tokens = vocabulary.tokens
     vocabularyCount = vocabulary.tokens.count
     (padID, eosID, unknownID) = (vocabulary.padID, vocabulary.eosID, vocabulary.unknownID)
@@ -56,16 +55,24 @@ public struct T5Tokenizer: Tokenizer {
         return normalized
       }
     )
-    // The last of them lies directly above the pieces.
-    sentinelIDs = (0..<sentinelCount).map { [model, sentinelCount] in Int32(model.count + sentinelCount - 1 - $0) }
+    // The last of them has the lowest id.
+    firstSentinelID = vocabulary.id(of: T5TokenizerConfiguration.sentinel(0))
+    let first = firstSentinelID ?? 0
+    sentinelCount =
+      (0...first).prefix { vocabulary.id(of: T5TokenizerConfiguration.sentinel(Int($0))) == first - $0 }
+      .count
     specialIDs = Set(vocabulary.added.filter(\.token.isSpecial).map(\.id))
+    let unknown = configuration.settings.followsTokenizerJSON ? pieces.unknownID.map { Int32(clamping: $0) } : nil
     segmenter = UnigramSegmenter(
-      pieces: vocabulary.segmentable, scores: vocabulary.scores, unknownID: vocabulary.unknownID)
-    identity = vocabulary.identity(characterMap: model.characterMap, cleansUpSpaces: cleansUpSpaces)
+      pieces: pieces.bytes, scores: pieces.scores, unknownID: unknown ?? vocabulary.unknownID)
+    identity = vocabulary.identity(cleansUpSpaces: configuration.cleansUpSpaces)
+    try TokenizerRules(configuration.settings)?.requireUnigram(of: self)
   }
 
   /// The id of `<extra_id_k>`, or nil if there are not so many.
-  public func sentinelID(_ k: Int) -> Int32? { sentinelIDs.indices.contains(k) ? sentinelIDs[k] : nil }
+  public func sentinelID(_ k: Int) -> Int32? {
+    firstSentinelID.flatMap { (0..<sentinelCount).contains(k) ? $0 - Int32(k) : nil }
+  }
 
   public func tokens(of text: String) -> [Int32] {
     var ids: [Int32] = []

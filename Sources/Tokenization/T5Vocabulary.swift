@@ -1,83 +1,116 @@
 import Foundation
 
 /// The ids of a T5 tokenizer and what each of them means.
+///
+/// Tokens are added in the order of Hugging Face: those that the files list with an id, the named special tokens, the others.
 struct T5Vocabulary {
   /// Text of every id; empty for ids that nothing claims.
   private(set) var tokens: [String]
-  /// UTF-8 and log-probabilities of what words are made of: the pieces, and the sentinels at 0 as Hugging
-  /// Face has it.
-  private(set) var segmentable: [[UInt8]]
-  private(set) var scores: [Double]
   /// The tokens recognised literally in a text.
-  private(set) var added: [(token: AddedToken, id: Int32)]
-  let padID: Int32
-  let eosID: Int32
-  let unknownID: Int32
+  private(set) var added: [(token: AddedToken, id: Int32)] = []
+  private(set) var padID: Int32 = 0
+  private(set) var eosID: Int32 = 1
+  private(set) var unknownID: Int32 = 2
+  private let pieces: T5Pieces
+  /// Id of every text.
+  private var ids: [[UInt8]: Int32]
 
-  /// - Throws: `TokenizationError.corruptModel` when a token T5 needs is missing.
-  init(model: SentencePieceModel, configuration: T5TokenizerConfiguration, url: URL) throws {
-    func id(_ piece: String) throws -> Int32 {
-      guard let id = model.id(of: piece) else {
-        throw TokenizationError.corruptModel(url, reason: "it has no piece \(piece), which T5 needs")
+  private static let defaults: [TokenizerSettings.Role: AddedToken] = [
+    .eos: AddedToken("</s>"), .unknown: AddedToken("<unk>"), .pad: AddedToken("<pad>"),
+  ]
+
+  /// - Throws: `TokenizationError.corruptModel` when a token T5 needs is missing, `.badConfiguration`.
+  init(_ pieces: T5Pieces, _ configuration: T5TokenizerConfiguration) throws {
+    let settings = configuration.settings
+    self.pieces = pieces
+    tokens = pieces.bytes.map { String(decoding: $0, as: UTF8.self) }
+    ids = Dictionary(pieces.bytes.enumerated().map { ($1, Int32($0)) }, uniquingKeysWith: { $1 })
+    var roles: [TokenizerSettings.Role: Int32] = [:]
+    for role in TokenizerSettings.Role.allCases {
+      guard settings.roles[role] == nil, let token = Self.defaults[role] else { continue }
+      guard
+        let id = ids[token.content]
+          ?? settings.listed.first(where: { $0.token.content == token.content })
+          .map({ Int32(clamping: $0.id) })
+      else {
+        throw TokenizationError.corruptModel(
+          pieces.url, reason: "it has no piece \(String(decoding: token.content, as: UTF8.self)), which T5 needs")
       }
-      return id
+      roles[role] = id
     }
-    padID = try id("<pad>")
-    eosID = try id("</s>")
-    unknownID = try id("<unk>")
-    added = [("<pad>", padID), ("</s>", eosID), ("<unk>", unknownID)].map { (AddedToken($0), $1) }
-    segmentable = (0..<Int32(model.count)).map(model.pieceBytes)
-    scores = (0..<Int32(model.count)).map { Double(model.score($0)) }
-    for k in (0..<configuration.sentinelCount).reversed() {
-      added.append((AddedToken("<extra_id_\(k)>"), Int32(segmentable.count)))
-      segmentable.append(Array("<extra_id_\(k)>".utf8))
-      scores.append(0)
+    let special = Set(
+      (Array(settings.roles.values) + Array(Self.defaults.values) + settings.extra).map(\.content))
+    for listed in settings.listed { try add(listed, special: special) }
+    for role in TokenizerSettings.Role.allCases {
+      guard let token = settings.roles[role] ?? Self.defaults[role] else { continue }
+      roles[role] = add(token)
     }
-    if let exact = try TokenizerFile.scores(in: url.deletingLastPathComponent(), pieces: segmentable) {
-      scores = exact
+    let extra = pieces.model == nil || settings.tokenizerJSON != nil ? settings.extra : settings.extraWithoutLateList
+    for token in extra { _ = add(token) }
+    // Where a folder lists other special tokens, sentinels are pieces like any other unless it lists them too.
+    if !settings.hasExtraList && !settings.followsTokenizerJSON {
+      for k in 0..<configuration.sentinelCount {
+        _ = add(AddedToken(content: T5TokenizerConfiguration.sentinel(k)))
+      }
     }
-    tokens = segmentable.map { String(decoding: $0, as: UTF8.self) }
-    for listed in configuration.added { try add(listed, named: configuration.named) }
+    (padID, eosID, unknownID) = (roles[.pad] ?? padID, roles[.eos] ?? eosID, roles[.unknown] ?? unknownID)
   }
 
-  /// A token that a folder adds above the sentinels, or lists below them, where it must agree with the pieces.
-  private mutating func add(_ listed: TokenizerSettings.Listed, named: Set<[UInt8]>) throws {
+  /// The id of a text that is a piece or an added token.
+  func id(of text: [UInt8]) -> Int32? { ids[text] }
+
+  /// Adds a special token that is not there yet, above all others unless it is a piece.
+  private mutating func add(_ token: AddedToken) -> Int32 {
+    if let known = added.first(where: { $0.token.content == token.content }) { return known.id }
+    let id = ids[token.content] ?? Int32(tokens.count)
+    if Int(id) == tokens.count { tokens.append(String(decoding: token.content, as: UTF8.self)) }
+    ids[token.content] = id
+    added.append((token, id))
+    return id
+  }
+
+  /// A token that a folder lists with an id: above the pieces, or among them, where it must agree with the pieces.
+  private mutating func add(_ listed: TokenizerSettings.Listed, special: Set<[UInt8]>) throws {
     let (id, text) = (listed.id, String(decoding: listed.token.content, as: UTF8.self))
     func refuse(_ reason: String) -> TokenizationError {
       .badConfiguration(listed.url, reason: "the added token \"\(text)\" has id \(id)\(reason)")
     }
     guard id >= 0, id < tokens.count + 100_000 else { throw refuse(", far from the \(tokens.count) ids there are") }
-    if id < tokens.count {
-      guard tokens[id] == text else {
+    if id < tokens.count, !tokens[id].isEmpty {
+      guard tokens[id].utf8.elementsEqual(listed.token.content) else {
         throw refuse(
-          ", but that is \"\(tokens[id])\" in spiece.model with its sentinels; the two files belong to different tokenizers"
-        )
+          ", but that is \"\(tokens[id])\" in \(pieces.model == nil ? "the vocabulary" : "spiece.model with its sentinels"); "
+            + "the two belong to different tokenizers")
       }
     } else {
-      tokens += Array(repeating: "", count: id - tokens.count) + [text]
+      tokens += Array(repeating: "", count: max(id - tokens.count, 0))
+      if id == tokens.count { tokens.append(text) } else { tokens[id] = text }
     }
     var token = listed.token
-    if let known = added.firstIndex(where: { $0.token.content == token.content }) {
+    let isSentinel = text.hasPrefix("<extra_id_")
+    if special.contains(token.content) || isSentinel {
       // A special token of T5 is one under any flags.
       token.isSpecial = true
-      token.isNormalized = false
-      added[known] = (token, Int32(id))
-    } else {
-      token.isSpecial = token.isSpecial || named.contains(token.content)
-      added.append((token, Int32(id)))
+      if Self.defaults.values.contains(where: { $0.content == token.content }) || isSentinel {
+        token.isNormalized = false
+      }
     }
+    ids[token.content] = Int32(id)
+    added.removeAll { $0.token.content == token.content }
+    added.append((token, Int32(id)))
   }
 
   /// A digest of everything that encoding and decoding depend on.
-  func identity(characterMap: [UInt8], cleansUpSpaces: Bool) -> String {
+  func identity(cleansUpSpaces: Bool) -> String {
     var key = ContentKey()
-    key.add("T5Tokenizer 2")
-    for (piece, score) in zip(segmentable, scores) {
+    key.add("T5Tokenizer 3")
+    for (piece, score) in zip(pieces.bytes, pieces.scores) {
       piece.withUnsafeBytes { key.add($0) }
       key.add(Int(truncatingIfNeeded: score.bitPattern))
     }
-    characterMap.withUnsafeBytes { key.add($0) }
+    pieces.characterMap.withUnsafeBytes { key.add($0) }
     for (token, id) in added { token.add(to: &key, id: id) }
+    for id in [padID, eosID, unknownID] { key.add(Int(id)) }
     key.add(cleansUpSpaces ? 1 : 0)
     return key.description
   }

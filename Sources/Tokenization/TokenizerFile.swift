@@ -1,58 +1,69 @@
 import Foundation
 
-/// The piece scores of a `tokenizer.json`, which Hugging Face prefers to those of `spiece.model`.
+/// The pieces and the character map of a Unigram `tokenizer.json`, which Hugging Face prefers to those of `spiece.model`.
 ///
-/// They are the same numbers, rounded in their decimal form; the last bit decides between segmentations of
-/// equal probability (seen in one IMDb review of 4,500).
-enum TokenizerFile {
-  /// Scores by id, or nil if the folder has no `tokenizer.json`.
-  ///
-  /// - Parameter pieces: UTF-8 of each id, which the file must agree with.
-  /// - Throws: `TokenizationError.badConfiguration`, `.unreadable`.
-  static func scores(in folder: URL, pieces: [[UInt8]]) throws -> [Double]? {
-    let url = folder.appendingPathComponent("tokenizer.json")
-    guard FileManager.default.fileExists(atPath: url.path) else { return nil }
-    let data: Data
-    do { data = try Data(contentsOf: url, options: .mappedIfSafe) } catch {
-      throw TokenizationError.unreadable(url, reason: error.localizedDescription)
-    }
-    guard let file = try? JSONDecoder().decode(File.self, from: data), file.model.type == "Unigram" else {
+/// The scores are the same numbers, rounded in their decimal form; the last bit decides between segmentations of equal
+/// probability (seen in one IMDb review of 4,500).
+struct TokenizerFile {
+  let url: URL
+  /// UTF-8 of each piece, by id.
+  let pieces: [[UInt8]]
+  let scores: [Double]
+  /// The normaliser's character map; empty where the file has none.
+  let characterMap: [UInt8]
+  /// `unk_id` of the model.
+  let unknownID: Int?
+
+  /// - Throws: `TokenizationError.badConfiguration`.
+  init(_ json: ByteJSON, url: URL) throws {
+    self.url = url
+    let model = json["model"]
+    guard model?["type"]?.text == "Unigram", let entries = model?["vocab"]?.elements else {
       throw TokenizationError.badConfiguration(
         url, reason: "expected a tokenizer with a model of type Unigram and its vocabulary")
     }
-    let entries = file.model.vocab
-    guard entries.count == pieces.count else {
+    var (pieces, scores): ([[UInt8]], [Double]) = ([], [])
+    for (id, entry) in entries.enumerated() {
+      guard let parts = entry.elements, parts.count == 2, let piece = parts[0].bytes, let score = parts[1].number,
+        score.isFinite
+      else {
+        throw TokenizationError.badConfiguration(
+          url, reason: "model.vocab[\(id)]: expected a piece and its score, found \(entry.summary)")
+      }
+      pieces.append(piece)
+      scores.append(score)
+    }
+    (self.pieces, self.scores) = (pieces, scores)
+    if case .integer(let id)? = model?["unk_id"] { unknownID = id } else { unknownID = nil }
+    characterMap = try Self.characterMap(json["normalizer"], url)
+  }
+
+  /// - Throws: `TokenizationError.badConfiguration` unless the pieces are these.
+  func requireSame(_ others: [[UInt8]]) throws {
+    guard pieces.count == others.count else {
       throw TokenizationError.badConfiguration(
         url,
-        reason: "it has \(entries.count) pieces, spiece.model with its sentinels \(pieces.count); "
+        reason: "it has \(pieces.count) pieces, spiece.model with its sentinels \(others.count); "
           + "the two files belong to different tokenizers")
     }
-    for (id, entry) in entries.enumerated() where !entry.text.utf8.elementsEqual(pieces[id]) {
+    for (id, piece) in pieces.enumerated() where piece != others[id] {
       throw TokenizationError.badConfiguration(
         url,
-        reason: "piece \(id) is \"\(entry.text)\", but \"\(String(decoding: pieces[id], as: UTF8.self))\" in "
+        reason: "piece \(id) is \"\(String(decoding: piece, as: UTF8.self))\", but "
+          + "\"\(String(decoding: others[id], as: UTF8.self))\" in "
           + "spiece.model with its sentinels; the two files belong to different tokenizers")
     }
-    return entries.map(\.score)
   }
 
-  private struct File: Decodable {
-    struct Model: Decodable {
-      let type: String
-      let vocab: [Entry]
+  /// The map of the first normaliser of type Precompiled.
+  private static func characterMap(_ normalizer: ByteJSON?, _ url: URL) throws -> [UInt8] {
+    let all = normalizer?["normalizers"]?.elements ?? [normalizer].compactMap(\.self)
+    guard let text = all.first(where: { $0["type"]?.text == "Precompiled" })?["precompiled_charsmap"]?.bytes else {
+      return []
     }
-    let model: Model
-  }
-
-  /// `[piece, score]`
-  private struct Entry: Decodable {
-    let text: String
-    let score: Double
-
-    init(from decoder: any Decoder) throws {
-      var container = try decoder.unkeyedContainer()
-      text = try container.decode(String.self)
-      score = try container.decode(Double.self)
+    guard let map = Data(base64Encoded: Data(text)) else {
+      throw TokenizationError.badConfiguration(url, reason: "normalizer.precompiled_charsmap: expected text in base64")
     }
+    return [UInt8](map)
   }
 }

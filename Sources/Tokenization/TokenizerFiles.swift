@@ -1,17 +1,34 @@
+import Diagnostics
 import Foundation
 
 /// The files of a tokenizer's folder.
 enum TokenizerFiles {
+  /// Whether there is such a file.
+  ///
+  /// - Throws: `TokenizationError.unreadable` for a link to nothing.
+  static func exists(_ url: URL) throws -> Bool {
+    switch FilePresence(url) {
+    case .absent: return false
+    case .present: return true
+    case .brokenLink(let target):
+      throw TokenizationError.unreadable(
+        url, reason: "it is a link to \(target), which does not exist; fetch the file again")
+    }
+  }
+
   /// What a file holds, or nil if there is no such file.
   ///
   /// - Throws: `TokenizationError.unreadable`, also for what is not UTF-8.
   static func bytes(at url: URL) throws -> [UInt8]? {
-    guard FileManager.default.fileExists(atPath: url.path) else { return nil }
+    guard try exists(url) else { return nil }
     let data: Data
     do { data = try Data(contentsOf: url) } catch {
       throw TokenizationError.unreadable(url, reason: error.localizedDescription)
     }
     let bytes = [UInt8](data)
+    guard !GitLFSPointer.isPointer(bytes) else {
+      throw TokenizationError.unreadable(url, reason: GitLFSPointer.reason)
+    }
     guard String(validating: bytes, as: UTF8.self) != nil else {
       throw TokenizationError.unreadable(url, reason: "it is not UTF-8 text; fetch the file again")
     }

@@ -32,12 +32,27 @@ struct TokenizerSettings {
   private(set) var roles: [Role: AddedToken] = [:]
   /// Added tokens by ascending id.
   private(set) var listed: [Listed] = []
-  /// Special tokens without a role.
-  private(set) var extra: [AddedToken] = []
+  /// Special tokens under names of their own: keys such as `image_token`, and those of an object `extra_special_tokens`.
+  private var named: [AddedToken] = []
+  /// The list `extra_special_tokens`, or else `additional_special_tokens`; nil where there is neither.
+  private var list: [AddedToken]?
+  /// `additional_special_tokens` of `special_tokens_map.json`, or beside an object `extra_special_tokens`: they count where no
+  /// other list does.
+  private(set) var lateList: [AddedToken] = []
   private let configuration: ByteJSON?
+  /// Whether `tokenizer.json` alone describes the tokenizer: Hugging Face otherwise builds it by the rules of the
+  /// family and takes from that file no more than vocabulary, merges and added tokens.
+  let followsTokenizerJSON: Bool
 
   var configurationURL: URL { folder.appendingPathComponent("tokenizer_config.json") }
   static func tokenizerJSON(in folder: URL) -> URL { folder.appendingPathComponent("tokenizer.json") }
+
+  /// Special tokens without a role, in the order in which they are added.
+  var extra: [AddedToken] { named + (list ?? lateList) }
+  /// The same without the late list, which Hugging Face does not add to a `spiece.model`.
+  var extraWithoutLateList: [AddedToken] { named + (list ?? []) }
+  /// Whether the files list special tokens beyond the named ones.
+  var hasExtraList: Bool { list != nil }
 
   /// - Throws: `TokenizationError.unreadable`, `.badConfiguration`.
   init(folder: URL) throws {
@@ -47,20 +62,25 @@ struct TokenizerSettings {
     )
     tokenizerJSON = try ByteJSON.object(at: tokenizerURL)
     configuration = try ByteJSON.object(at: folder.appendingPathComponent("tokenizer_config.json"))
+    let name = try TokenizerClass.declared(in: folder)?.name
+    followsTokenizerJSON = tokenizerJSON != nil && name.map(TokenizerClass.followFile.contains) ?? false
     if let configuration { try readSpecialTokens(configuration, configurationURL) }
     if let decoder = configuration?["added_tokens_decoder"] {
       try readDecoder(decoder)
     } else {
-      if let map = try ByteJSON.object(at: mapURL) { try readSpecialTokens(map, mapURL) }
+      if let map = try ByteJSON.object(at: mapURL) { try readSpecialTokens(map, mapURL, isMap: true) }
       try readAddedTokens(folder.appendingPathComponent("added_tokens.json"))
       try readAddedTokens(of: tokenizerJSON, tokenizerURL)
     }
     listed.sort { $0.id < $1.id }
   }
 
+  /// A value of `tokenizer_config.json`, or nil where it is silent.
+  func value(_ key: String) -> ByteJSON? { configuration?[key].flatMap { $0 == .null ? nil : $0 } }
+
   /// A switch of `tokenizer_config.json`, or nil where it is silent.
   func flag(_ key: String) throws -> Bool? {
-    guard let value = configuration?[key], value != .null else { return nil }
+    guard let value = value(key) else { return nil }
     guard let flag = value.bool else {
       throw TokenizationError.badConfiguration(
         configurationURL, reason: "\(key): expected true or false, found \(value.summary)")
@@ -68,22 +88,32 @@ struct TokenizerSettings {
     return flag
   }
 
-  /// Whether `tokenizer.json` alone describes the tokenizer: Hugging Face otherwise builds it by the rules of the
-  /// family and takes from that file no more than vocabulary, merges and added tokens.
-  var followsTokenizerJSON: Bool {
-    guard tokenizerJSON != nil, let name = configuration?["tokenizer_class"]?.text else { return false }
-    return ["PreTrainedTokenizerFast", "TokenizersBackend"].contains(name)
-  }
-
-  private mutating func readSpecialTokens(_ object: ByteJSON, _ url: URL) throws {
-    for role in Role.allCases {
-      guard let value = object[role.rawValue], value != .null else { continue }
-      roles[role] = try Self.token(value, url, key: role.rawValue, isSpecial: true)
-    }
-    for key in ["additional_special_tokens", "extra_special_tokens"] {
-      for value in object[key]?.elements ?? [] {
-        extra.append(try Self.token(value, url, key: key, isSpecial: true))
+  private mutating func readSpecialTokens(_ object: ByteJSON, _ url: URL, isMap: Bool = false) throws {
+    for member in object.members ?? [] where member.value != .null {
+      let key = String(decoding: member.key, as: UTF8.self)
+      if let role = Role(rawValue: key) {
+        roles[role] = try Self.token(member.value, url, key: key, isSpecial: true)
+      } else if key.hasSuffix("_token"), member.value.bytes != nil || member.value["content"] != nil {
+        named.append(try Self.token(member.value, url, key: key, isSpecial: true))
       }
+    }
+    let extra = "extra_special_tokens"
+    for member in object[extra]?.members ?? [] {
+      named.append(
+        try Self.token(
+          member.value, url, key: "\(extra).\(String(decoding: member.key, as: UTF8.self))", isSpecial: true))
+    }
+    func tokens(_ key: String) throws -> [AddedToken]? {
+      try object[key]?.elements?.map { try Self.token($0, url, key: key, isSpecial: true) }
+    }
+    let (own, additional) = (try tokens(extra), try tokens("additional_special_tokens"))
+    if isMap {
+      if let own { list = (list ?? []) + own }
+      lateList = additional ?? lateList
+    } else if object[extra]?.members?.isEmpty == false {
+      lateList = additional ?? []
+    } else {
+      list = own?.isEmpty == false ? own : additional ?? own
     }
   }
 

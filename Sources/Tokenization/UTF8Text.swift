@@ -1,11 +1,12 @@
-/// Characters in UTF-8 that is known to be valid.
+/// Characters in UTF-8. What is not valid reads as some character of at least one byte, within the text.
 enum UTF8Text {
   /// The character at `position`, and its width in bytes.
   @inline(__always)
   static func scalar(_ text: UnsafeBufferPointer<UInt8>, at position: Int) -> (value: Unicode.Scalar, width: Int) {
     let first = UInt32(text[position])
     if first < 0x80 { return (Unicode.Scalar(UInt8(first)), 1) }
-    func rest(_ offset: Int) -> UInt32 { UInt32(text[position + offset] & 0x3F) }
+    let last = text.count - 1
+    func rest(_ offset: Int) -> UInt32 { UInt32(text[min(position + offset, last)] & 0x3F) }
     let (code, width): (UInt32, Int) =
       if first < 0xE0 {
         ((first & 0x1F) << 6 | rest(1), 2)
@@ -14,7 +15,7 @@ enum UTF8Text {
       } else {
         ((first & 0x07) << 18 | rest(1) << 12 | rest(2) << 6 | rest(3), 4)
       }
-    return (Unicode.Scalar(code) ?? "\u{FFFD}", width)
+    return (Unicode.Scalar(code) ?? "\u{FFFD}", min(width, text.count - position))
   }
 
   /// The character that ends before `position`.
@@ -25,7 +26,7 @@ enum UTF8Text {
   /// Where the character begins that ends before `position`.
   private static func start(_ text: UnsafeBufferPointer<UInt8>, before position: Int) -> Int {
     var start = position - 1
-    while text[start] & 0xC0 == 0x80 { start -= 1 }
+    while start > 0 && text[start] & 0xC0 == 0x80 { start -= 1 }
     return start
   }
 

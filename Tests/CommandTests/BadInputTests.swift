@@ -132,7 +132,9 @@ import Testing
   private static let pieces = "model/spiece.model"
 
   static let tokenizers: [Spoiling] = [
-    .init(name: "no spiece.model", parts: ["spiece.model does not exist; copy"]) { try $0.remove(pieces) },
+    .init(name: "no spiece.model", parts: ["has neither tokenizer.json nor spiece.model; copy"]) {
+      try $0.remove(pieces)
+    },
     .init(name: "truncated", ranks: nil, parts: ["spiece.model is not a usable SentencePiece model"]) {
       try $0.edit(pieces) { $0.removeLast($0.count - 1000) }
     },

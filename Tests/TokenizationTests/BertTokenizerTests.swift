@@ -84,7 +84,11 @@ import Testing
       "\(String(decoding: try JSONEncoder().encode(String($1)), as: UTF8.self)): \($0)"
     }.joined(separator: ", ")
     let model = "{\"type\": \"WordPiece\", \"vocab\": {\(vocabulary)}}"
-    let json = "{\"normalizer\": {\"lowercase\": false}, \"model\": \(model)}"
+    let json = """
+      {"normalizer": {"type": "BertNormalizer", "lowercase": false}, "pre_tokenizer": {"type": "BertPreTokenizer"},
+       "post_processor": {"type": "BertProcessing", "cls": ["[CLS]", 3], "sep": ["[SEP]", 4]},
+       "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true}, "model": \(model)}
+      """
     for (name, ids) in [("BertTokenizer", [3, 145, 4]), ("PreTrainedTokenizerFast", [3, 237, 4])] {
       try Fixtures.withFolder(
         [], of: Fixtures.bert,

@@ -74,7 +74,7 @@ import Testing
   }
 
   @Test func scoresComeFromTokenizerJSON() throws {
-    let pieces = try Fixtures.tokenizer().model
+    let pieces = try #require(try Fixtures.tokenizer().model)
     // A vocabulary in which single letters are better than any longer piece.
     func entries(_ sentinels: Int) throws -> String {
       let all =
@@ -87,7 +87,7 @@ import Testing
     let plain = try Fixtures.withFolder { try T5Tokenizer(folder: $0) }
     try Fixtures.withFolder(["tokenizer.json": entries(100)]) { folder in
       let tokenizer = try T5Tokenizer(folder: folder)
-      let letters = tokenizer.encode("the").dropLast().map { tokenizer.model.piece($0) }
+      let letters = tokenizer.encode("the").dropLast().map { pieces.piece($0) }
       #expect(letters == ["▁", "t", "h", "e"])
       #expect(plain.encode("the") == [3, 6, 1])
       #expect(tokenizer.identity != plain.identity)

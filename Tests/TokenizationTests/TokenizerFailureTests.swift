@@ -22,8 +22,9 @@ import Testing
   @Test func missing() {
     let folder = URL(fileURLWithPath: "/nonexistent/model")
     let error = failure(folder)
-    #expect(error == .missingFile(folder.appendingPathComponent("spiece.model")))
-    #expect(error?.localizedDescription.contains("/nonexistent/model/spiece.model") == true)
+    #expect(error == .missingFiles(folder: folder, family: "T5", expected: ["tokenizer.json", "spiece.model"]))
+    #expect(
+      error?.localizedDescription.contains("/nonexistent/model has neither tokenizer.json nor spiece.model") == true)
   }
 
   @Test func folderInPlaceOfTheFile() throws {
@@ -83,14 +84,14 @@ import Testing
   }
 
   @Test func idsTheLibraryDoesNotHave() throws {
-    let model = try Fixtures.tokenizer().model
+    let model = try #require(try Fixtures.tokenizer().model)
     #expect(try model.decode([3, 6]) == "the")
     #expect(throws: TokenizationError.self) { try model.decode([1000]) }
     #expect(throws: TokenizationError.self) { try model.decode([-1]) }
   }
 
   @Test func longOutputs() throws {
-    let model = try Fixtures.tokenizer().model
+    let model = try #require(try Fixtures.tokenizer().model)
     let longest = try #require(model.id(of: "▁underdecorate"))
     let text = try model.decode([Int32](repeating: longest, count: 500))
     #expect(text == [String](repeating: "underdecorate", count: 500).joined(separator: " "))
