@@ -15,6 +15,8 @@ public struct AdapterFolder: Sendable {
 
   private static let configName = "adapter_config.json"
   static let trainingName = "training_form.safetensors"
+  /// Where the library `adapters` keeps the head of a model; read as a training form is.
+  private static let headName = "model_head.safetensors"
 
   public init(url: URL, config: JSONObject, tensors: [String: Tensor], trainingTensors: [String: Tensor] = [:]) {
     self.url = url
@@ -38,34 +40,45 @@ public struct AdapterFolder: Sendable {
     config["peft_type"] == nil && config["config"] != nil ? "adapter.safetensors" : "adapter_model.safetensors"
   }
 
+  /// - Parameter isChecked: whether values that are not finite are an error.
   /// - Throws: `CheckpointError`: a file missing or broken, the weights in another format than safetensors.
-  public static func read(_ url: URL) throws -> AdapterFolder {
+  public static func read(_ url: URL, isChecked: Bool = true) throws -> AdapterFolder {
     try requireFolder(
       url, purpose: "an adapter folder with \(configName) and adapter_model.safetensors is needed")
     let configURL = url.appendingPathComponent(configName)
-    guard FileManager.default.fileExists(atPath: configURL.path) else {
+    guard try isPresent(configURL) else {
+      // PEFT writes an adapter that is not called "default" into a folder of that name.
+      let inside = parts(of: url).map(\.path)
       throw CheckpointError.missing(
         path: configURL.path, purpose: "it describes the adapter",
-        remedy: "give the folder of a PEFT adapter; that of a run is its subfolder 'adapter'")
+        remedy: inside.isEmpty
+          ? "give the folder of a PEFT adapter; that of a run is its subfolder 'adapter'"
+          : "give \(inside.count == 1 ? "" : "one of ")\(inside.joined(separator: ", ")), where one is")
     }
     let config = try JSONObject(file: configURL)
     let weights = url.appendingPathComponent(weightsName(config.members))
-    if !FileManager.default.fileExists(atPath: weights.path) {
+    if try !isPresent(weights) {
       try ModelFolder.refuseOtherFormats(in: url, suffixes: [".bin", ".pt", ".pth"])
       throw CheckpointError.missing(
         path: weights.path, purpose: "it holds the weights of the adapter",
         remedy: "give the folder of a PEFT adapter in safetensors format")
     }
-    let training = url.appendingPathComponent(trainingName)
-    let isTraining = FileManager.default.fileExists(atPath: training.path)
+    let beside = [trainingName, headName].map { url.appendingPathComponent($0) }
+    let training = try beside.first(where: isPresent)
     return AdapterFolder(
-      url: url, config: config, tensors: try copies(weights),
-      trainingTensors: isTraining ? try copies(training) : [:])
+      url: url, config: config, tensors: try copies(weights, isChecked),
+      trainingTensors: try training.map { try copies($0, isChecked) } ?? [:])
   }
 
-  private static func copies(_ url: URL) throws -> [String: Tensor] {
+  private static func copies(_ url: URL, _ isChecked: Bool) throws -> [String: Tensor] {
     let file = try SafetensorsFile(url)
-    return Dictionary(uniqueKeysWithValues: try file.names.map { ($0, try file.tensor($0).copy()) })
+    var copies: [String: Tensor] = [:]
+    for name in file.names {
+      let tensor = try file.tensor(name).copy()
+      if isChecked { try tensor.requireFinite(path: url.path, name: name) }
+      copies[name] = tensor
+    }
+    return copies
   }
 
   /// Writes the adapter to `url`, which is made if need be; the same content always gives the same bytes.
@@ -80,7 +93,7 @@ public struct AdapterFolder: Sendable {
   ) throws -> FileDigest {
     try makeFolder(url)
     var members: [String: JSON] = [:]
-    if case .object(let found) = config { members = found }
+    if case .object(let found) = config { members = found.dictionary }
     if !trainingTensors.isEmpty {
       try SafetensorsWriter.write(
         tensors: trainingTensors.map { ($0.key, $0.value) }, to: url.appendingPathComponent(trainingName))

@@ -21,6 +21,8 @@ public enum CheckpointError: DescribedError, Equatable {
   case wrongModelType(path: String, expected: [String], found: String)
   /// The weights do not fit the model; everything that is wrong, at once.
   case unfitWeights(source: String, problems: WeightProblems)
+  /// A classifier's head is for another number of labels than the task has.
+  case otherHead(path: String, found: Int, names: [String], wanted: [String])
   /// Another process works in the run folder.
   case locked(folder: String, holder: String)
   /// A checkpoint was written by a later version of this program.
@@ -47,6 +49,11 @@ public enum CheckpointError: DescribedError, Equatable {
         + "found \(found); give the folder of a model of that architecture"
     case .unfitWeights(let source, let problems):
       "the weights of \(source) do not fit the model its config.json describes\n\(problems)"
+    case .otherHead(let path, let found, let names, let wanted):
+      "the head of \(path) is for \(found) label\(found == 1 ? "" : "s")"
+        + (names.count == found ? " (\(names.joined(separator: ", ")))" : "")
+        + ", the task has \(wanted.count) (\(wanted.joined(separator: ", "))): --ignore-mismatched-head of train starts a new "
+        + "head in its place, as ignore_mismatched_sizes of Hugging Face does"
     case .locked(let folder, let holder):
       "the run folder \(folder) is in use by another process (\(holder)); "
         + "wait for it, stop it, or choose another --output"

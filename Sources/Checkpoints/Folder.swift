@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// Whether `url` is a folder, nil if there is nothing.
@@ -5,6 +6,19 @@ func isFolder(_ url: URL) -> Bool? {
   var isFolder: ObjCBool = false
   let exists = FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder)
   return exists ? isFolder.boolValue : nil
+}
+
+/// Whether there is a file at `url`, or anything else that is no broken link.
+///
+/// - Throws: `CheckpointError.wrongKind` for a link to nothing, which is no absent file.
+func isPresent(_ url: URL) throws -> Bool {
+  switch FilePresence(url) {
+  case .absent: return false
+  case .present: return true
+  case .brokenLink(let target):
+    throw CheckpointError.wrongKind(
+      path: url.path, expected: "a file", found: "a link to \(target), which does not exist; fetch the file again")
+  }
 }
 
 /// - Throws: `CheckpointError` unless `url` is a folder.

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 extension JSON {
@@ -26,6 +27,9 @@ extension JSON {
       guard bytes.count <= 256 << 20 else {
         throw CheckpointError.wrongKind(
           path: url.path, expected: "a JSON file of at most 256 MiB", found: "\(bytes.count) bytes")
+      }
+      guard !GitLFSPointer.isPointer(bytes) else {
+        throw CheckpointError.wrongKind(path: url.path, expected: "a JSON file", found: GitLFSPointer.reason)
       }
       return try decode(bytes, origin: url.path)
     }
@@ -108,7 +112,7 @@ private struct JSONParser {
   ]
 
   private mutating func object(depth: Int) throws -> JSON {
-    var members: [String: JSON] = [:]
+    var members = JSONMembers.empty
     try expect("{")
     skipSpace()
     if take("}") { return .object(members) }
@@ -119,9 +123,8 @@ private struct JSONParser {
       let key = try string()
       try expect(":")
       let member = try value(depth: depth + 1)
-      guard members.updateValue(member, forKey: key) == nil else {
-        throw Failure(position: start, reason: "the key '\(key)' occurs twice")
-      }
+      guard members[key] == nil else { throw Failure(position: start, reason: "the key '\(key)' occurs twice") }
+      members[key] = member
       skipSpace()
     } while take(",")
     try expect("}")

@@ -29,7 +29,8 @@ extension JSON {
         value.write(to: &text, layout: layout, depth: depth + 1)
       }
     case .object(let members):
-      let sorted = members.sorted { $0.key.precedesByCodePoint($1.key) }
+      let sorted =
+        members.isOrderWritten ? Array(members) : members.sorted { $0.key.precedesByCodePoint($1.key) }
       Self.write(sorted, in: ("{", "}"), to: &text, layout: layout, depth: depth) { member, text in
         Self.write(member.key, to: &text)
         text += layout == .indented ? ": " : ":"

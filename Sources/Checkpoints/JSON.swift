@@ -1,7 +1,7 @@
 /// A JSON value, with integers and other numbers kept apart.
 ///
-/// Keys of an object are unique (the decoder rejects duplicates) and written sorted by code point, so that
-/// equal values give equal bytes.
+/// Keys of an object are unique (the decoder rejects duplicates), keep their order and are written sorted by code point, so that
+/// equal values give equal bytes, unless their order means something (`JSONMembers`).
 public enum JSON: Sendable, Equatable {
   case null
   case bool(Bool)
@@ -9,7 +9,7 @@ public enum JSON: Sendable, Equatable {
   case double(Double)
   case string(String)
   case array([JSON])
-  case object([String: JSON])
+  case object(JSONMembers)
 
   /// The value as an error message shows it: short, strings quoted.
   public var summary: String {
@@ -37,6 +37,6 @@ extension JSON: ExpressibleByNilLiteral, ExpressibleByBooleanLiteral, Expressibl
   public init(arrayLiteral elements: JSON...) { self = .array(elements) }
   /// Of two equal keys the last one counts.
   public init(dictionaryLiteral elements: (String, JSON)...) {
-    self = .object(Dictionary(elements, uniquingKeysWith: { $1 }))
+    self = .object(JSONMembers(Dictionary(elements, uniquingKeysWith: { $1 })))
   }
 }

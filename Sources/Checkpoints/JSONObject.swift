@@ -8,14 +8,18 @@ public struct JSONObject: Sendable, Equatable {
   public let origin: String
   /// Keys that lead from the document to this object, each followed by a dot.
   private let prefix: String
-  public let members: [String: JSON]
+  private let content: JSONMembers
 
   public init(_ members: [String: JSON], origin: String) {
+    self.init(JSONMembers(members), origin: origin, prefix: "")
+  }
+
+  public init(_ members: JSONMembers, origin: String) {
     self.init(members, origin: origin, prefix: "")
   }
 
-  private init(_ members: [String: JSON], origin: String, prefix: String) {
-    self.members = members
+  private init(_ members: JSONMembers, origin: String, prefix: String) {
+    content = members
     self.origin = origin
     self.prefix = prefix
   }
@@ -30,17 +34,20 @@ public struct JSONObject: Sendable, Equatable {
     self.init(members, origin: url.path)
   }
 
-  public var json: JSON { .object(members) }
+  public var json: JSON { .object(content) }
+  public var members: [String: JSON] { content.dictionary }
+  /// In the order of the file.
+  public var keys: [String] { content.keys }
 
   /// The value, nil if absent or null.
   public subscript(_ key: String) -> JSON? {
-    guard let value = members[key], value != .null else { return nil }
+    guard let value = content[key], value != .null else { return nil }
     return value
   }
 
   /// The error for a value of `key` that does not serve; for checks beyond the kind of value.
   public func error(_ key: String, expected: String) -> CheckpointError {
-    let found = members[key]?.summary ?? "nothing"
+    let found = content[key]?.summary ?? "nothing"
     return .badValue(path: origin, key: prefix + key, expected: expected, found: found)
   }
 

@@ -17,7 +17,7 @@ public enum LabelNamesFile {
   /// - Throws: `CheckpointError` for a file with anything else.
   public static func read(_ folder: URL) throws -> [String]? {
     let places = ([folder] + AdapterFolder.parts(of: folder)).map { $0.appendingPathComponent(name) }
-    guard let url = places.first(where: { FileManager.default.fileExists(atPath: $0.path) }) else { return nil }
+    guard let url = try places.first(where: isPresent) else { return nil }
     let object = try JSONObject(file: url)
     return try (0..<object.members.count).map { try object.string("\($0)") }
   }

@@ -22,7 +22,7 @@ extension ModelFolder {
     try makeFolder(target)
     for name in companions {
       let source = base.appendingPathComponent(name)
-      guard FileManager.default.fileExists(atPath: source.path) else { continue }
+      guard try isPresent(source) else { continue }
       try AtomicFile.write(Data(contentsOf: source), to: target.appendingPathComponent(name))
     }
     let config = target.appendingPathComponent("config.json")
@@ -70,9 +70,7 @@ extension ModelFolder {
   ///
   /// - Throws: `CheckpointError.missing` if there is none.
   public static func copyTokenizer(of base: URL, to target: URL) throws {
-    let names = tokenizerFiles.filter {
-      FileManager.default.fileExists(atPath: base.appendingPathComponent($0).path)
-    }
+    let names = try tokenizerFiles.filter { try isPresent(base.appendingPathComponent($0)) }
     guard !names.isEmpty else {
       throw CheckpointError.missing(
         path: base.path, purpose: "it was to hold a tokenizer",

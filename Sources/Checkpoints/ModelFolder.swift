@@ -24,15 +24,14 @@ public struct ModelFolder: Sendable {
     self.url = url
     try requireFolder(url, purpose: "a model folder with config.json and model.safetensors is needed")
     let configURL = url.appendingPathComponent(Self.configName)
-    guard FileManager.default.fileExists(atPath: configURL.path) else {
+    guard try isPresent(configURL) else {
       throw CheckpointError.missing(
         path: configURL.path, purpose: "it describes the model",
         remedy: "give the folder of a Hugging Face model, with config.json and model.safetensors")
     }
     config = try JSONObject(file: configURL)
     let generationURL = url.appendingPathComponent("generation_config.json")
-    let hasGenerationConfig = FileManager.default.fileExists(atPath: generationURL.path)
-    generationConfig = hasGenerationConfig ? try JSONObject(file: generationURL) : nil
+    generationConfig = try isPresent(generationURL) ? JSONObject(file: generationURL) : nil
     (weightFiles, fileOfTensor) = try Self.openWeights(in: url)
   }
 
@@ -68,12 +67,12 @@ extension ModelFolder {
   /// One file, or else the shards of the index; as transformers does, the single file wins.
   private static func openWeights(in folder: URL) throws -> OpenWeights {
     let single = folder.appendingPathComponent(weightsName)
-    if FileManager.default.fileExists(atPath: single.path) {
+    if try isPresent(single) {
       let file = try SafetensorsFile(single)
       return ([file], Dictionary(uniqueKeysWithValues: file.names.map { ($0, file) }))
     }
     let index = folder.appendingPathComponent(indexName)
-    if FileManager.default.fileExists(atPath: index.path) { return try openShards(in: folder, index: index) }
+    if try isPresent(index) { return try openShards(in: folder, index: index) }
     try refuseOtherFormats(
       in: folder, suffixes: [".bin", ".bin.index.json", ".pt", ".pth", ".h5", ".msgpack"])
     throw CheckpointError.missing(
@@ -84,14 +83,20 @@ extension ModelFolder {
   /// - Throws: an error that names the first file with weights in a format this program does not read.
   static func refuseOtherFormats(in folder: URL, suffixes: [String]) throws {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-    guard let other = names.sorted().first(where: { name in suffixes.contains { name.hasSuffix($0) } }) else {
-      return
+    let others = names.sorted().filter { name in
+      suffixes.contains(where: name.hasSuffix) && !notWeights.contains(where: name.hasPrefix)
     }
+    guard let other = others.first else { return }
     throw CheckpointError.wrongKind(
       path: folder.appendingPathComponent(other).path, expected: "weights in safetensors format",
       found: "another format only; convert them, for instance by loading the model with transformers and "
         + "save_pretrained(folder, safe_serialization=True)")
   }
+
+  /// What a training of Hugging Face leaves beside the weights, in files of the same kinds.
+  private static let notWeights = [
+    "training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states", "trainer_state", "ema",
+  ]
 
   private static func openShards(in folder: URL, index: URL) throws -> OpenWeights {
     let map = try JSONObject(file: index).object("weight_map")
@@ -123,7 +128,7 @@ extension ModelFolder {
       throw map.error(tensor, expected: "the name of a .safetensors file in the same folder")
     }
     let url = folder.appendingPathComponent(name)
-    guard FileManager.default.fileExists(atPath: url.path) else {
+    guard try isPresent(url) else {
       throw CheckpointError.missing(
         path: url.path, purpose: "\(indexName) lists it for tensor '\(tensor)'",
         remedy: "download all shards of the model")

@@ -1,4 +1,5 @@
 import CKernels
+import Diagnostics
 import Foundation
 import TensorCore
 
@@ -19,6 +20,9 @@ public struct SafetensorsFile: Sendable {
   public init(_ url: URL) throws {
     file = try MappedFile(url)
     path = file.path
+    guard !GitLFSPointer.isPointer(file.bytes) else {
+      throw CheckpointError.wrongKind(path: path, expected: "a safetensors file", found: GitLFSPointer.reason)
+    }
     let header = try SafetensorsHeader(file: file.bytes, path: path)
     entries = header.entries
     metadata = header.metadata
@@ -61,7 +65,7 @@ public struct SafetensorsFile: Sendable {
     case .i8: return source.elements(Int8.self) { Int64($0) }
     case .u8: return source.elements(UInt8.self) { Int64($0) }
     case .bool: return source.elements(UInt8.self) { $0 == 0 ? 0 : 1 }
-    case .f64, .f32, .f16, .bf16:
+    case .f64, .f32, .f16, .bf16, .u16, .u32, .u64, .f8e4m3, .f8e5m2, .f8e8m0, .c64:
       throw CheckpointError.badTensor(
         path: path, tensor: name, reason: "expected integers, found \(entry.type.rawValue)")
     }

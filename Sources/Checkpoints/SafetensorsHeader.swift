@@ -1,4 +1,5 @@
-/// The kinds of element a safetensors file may hold, and this program knows.
+/// The kinds of element a safetensors file may hold, and this program knows; those of the last lines may lie in a file, but are
+/// not read.
 public enum SafetensorsType: String, Sendable, CaseIterable {
   case f64 = "F64"
   case f32 = "F32"
@@ -10,24 +11,26 @@ public enum SafetensorsType: String, Sendable, CaseIterable {
   case i8 = "I8"
   case u8 = "U8"
   case bool = "BOOL"
+  case u16 = "U16"
+  case u32 = "U32"
+  case u64 = "U64"
+  case f8e4m3 = "F8_E4M3"
+  case f8e5m2 = "F8_E5M2"
+  case f8e8m0 = "F8_E8M0"
+  case c64 = "C64"
 
   /// Bytes of one element.
   public var byteCount: Int {
     switch self {
-    case .f64, .i64: 8
-    case .f32, .i32: 4
-    case .f16, .bf16, .i16: 2
-    case .i8, .u8, .bool: 1
+    case .f64, .i64, .u64, .c64: 8
+    case .f32, .i32, .u32: 4
+    case .f16, .bf16, .i16, .u16: 2
+    case .i8, .u8, .bool, .f8e4m3, .f8e5m2, .f8e8m0: 1
     }
   }
 
-  /// Whether the elements are numbers with a fraction.
-  public var isFloatingPoint: Bool {
-    switch self {
-    case .f64, .f32, .f16, .bf16: true
-    case .i64, .i32, .i16, .i8, .u8, .bool: false
-    }
-  }
+  /// Whether the elements are numbers with a fraction that can be read.
+  public var isFloatingPoint: Bool { [.f64, .f32, .f16, .bf16].contains(self) }
 }
 
 /// The head of a safetensors file, checked from end to end.
@@ -61,7 +64,7 @@ struct SafetensorsHeader {
     let length = try Self.headerByteCount(file, path: path)
     dataStart = 8 + length
     let text = UnsafeRawBufferPointer(rebasing: file[8..<dataStart])
-    guard text.first == UInt8(ascii: "{") else {
+    guard text.first(where: { ![0x20, 0x09, 0x0A, 0x0D].contains($0) }) == UInt8(ascii: "{") else {
       throw CheckpointError.malformedFile(path: path, reason: "the header does not begin with '{'")
     }
     guard case .object(let members) = try JSON.decode(text, origin: "\(path) (header)") else {
@@ -69,6 +72,7 @@ struct SafetensorsHeader {
     }
     for (name, member) in members.sorted(by: { $0.key.precedesByCodePoint($1.key) }) {
       if name == Self.metadataKey {
+        guard member != .null else { continue }
         metadata = try metadata(member)
       } else {
         entries[name] = try entry(name, member, dataByteCount: file.count - dataStart)
@@ -98,7 +102,7 @@ struct SafetensorsHeader {
         path: path, reason: "\(Self.metadataKey) must map strings to strings, found \(found.summary)")
     }
     guard case .object(let members) = value else { throw failure(value) }
-    return try members.mapValues { member in
+    return try members.dictionary.mapValues { member in
       guard case .string(let text) = member else { throw failure(member) }
       return text
     }

@@ -89,6 +89,6 @@ extension CaseReplay {
 extension JSON {
   fileprivate var members: [String: JSON]? {
     guard case .object(let members) = self else { return nil }
-    return members
+    return members.dictionary
   }
 }

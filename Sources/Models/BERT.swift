@@ -36,22 +36,29 @@ public final class BERT: ClassifierModel {
     let isRoBERTa = family == .roberta
     let denseScope = isRoBERTa ? weights.scope("classifier") : scope.scope("pooler")
     dense = fresh.linear("dense", inputs: hidden, outputs: hidden, denseScope)
+    let (scoresName, scoresScope) = isRoBERTa ? ("out_proj", denseScope) : ("classifier", weights.scope())
+    let found = scoresScope.shape("\(scoresName).weight").flatMap { $0 == [labelCount, hidden] ? nil : $0.first }
+    if let found, request.labels != nil || request.problem != nil, !request.replacesOtherSize {
+      throw CheckpointError.otherHead(
+        path: folder.url.path, found: found,
+        names: try BERTConfiguration.labels(folder.config) ?? (0..<found).map { "LABEL_\($0)" },
+        wanted: config.labels)
+    }
     scores = fresh.linear(
-      isRoBERTa ? "out_proj" : "classifier", inputs: hidden, outputs: labelCount,
-      isRoBERTa ? denseScope : weights.scope())
+      scoresName, inputs: hidden, outputs: labelCount, scoresScope, replacesOtherSize: request.replacesOtherSize)
     try weights.finish(tolerated: [
       "lm_head.*", "cls.*", "\(prefix).pooler.*", "*.embeddings.position_ids", "*.embeddings.token_type_ids",
     ])
     let headLinears = isRoBERTa ? [dense, scores] : [scores]
     let head = ClassifierHead(
       module: "classifier", parameters: headLinears.flatMap(\.parameters), problem: config.problem,
-      labels: config.labels, isFresh: fresh.madeAny)
+      labels: config.labels, isFresh: fresh.madeAny, replacedLabelCount: request.replacesOtherSize ? found : nil)
     let linears = encoder.linears + [dense, scores]
     parameters = encoder.parameters + dense.parameters + scores.parameters
     description = ModelDescription(
       modelType: family.rawValue, hiddenSize: hidden, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: 0, headCount: config.headCount, headWidth: config.headWidth,
-      dropoutRate: config.dropoutRate, kind: .classifier, linears: linears,
+      dropoutRates: config.dropoutRates, kind: .classifier, linears: linears,
       sublayers: encoder.sublayers,
       outputHeadPaths: headLinears.map(\.path), lateLinearPaths: encoder.blocks.last?.lateLinears.map(\.path) ?? [],
       head: head,
@@ -79,9 +86,9 @@ public final class BERT: ClassifierModel {
   public func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable {
     let (first, row) = encoder.states(batch, pass) { $0.firsts }
     // RoBERTa's head drops in front of its dense layer as well.
-    let pooled = configuration.family == .roberta ? pass.tape.dropout(first, pass.dropoutMask(row)) : first
+    let pooled = configuration.family == .roberta ? pass.tape.dropout(first, pass.dropoutMask(row, at: .head)) : first
     let activated = pass.tape.activation(ACTIVATION_TANH, dense(pooled, row, pass))
-    return scores(pass.tape.dropout(activated, pass.dropoutMask(row)), row, pass)
+    return scores(pass.tape.dropout(activated, pass.dropoutMask(row, at: .head)), row, pass)
   }
 }
 
@@ -97,8 +104,14 @@ private final class FreshHead {
     self.seed = seed
   }
 
-  func linear(_ name: String, inputs: Int, outputs: Int, _ scope: WeightScope) -> Linear {
-    guard !scope.contains("\(name).weight") else {
+  /// - Parameter replacesOtherSize: whether a projection of another size counts as missing.
+  func linear(
+    _ name: String, inputs: Int, outputs: Int, _ scope: WeightScope, replacesOtherSize: Bool = false
+  ) -> Linear {
+    let shape = scope.shape("\(name).weight")
+    let isReplaced = replacesOtherSize && shape.map { $0 != [outputs, inputs] } ?? false
+    if isReplaced { for part in ["weight", "bias"] { scope.ignore("\(name).\(part)") } }
+    guard shape == nil || isReplaced else {
       let found = scope.linear(name, inputs: inputs, outputs: outputs)
       return Linear(path: found.path, weight: found.weight, bias: found.bias, keepsFP32: true)
     }

@@ -20,7 +20,8 @@ public struct BERTConfiguration: Sendable {
   public let positionCount: Int
   public let typeCount: Int
   public let normEpsilon: Float
-  public let dropoutRate: Float
+  /// `hidden_dropout_prob`, `attention_probs_dropout_prob`, and of a head `classifier_dropout`.
+  public let dropoutRates: DropoutRates
   public let activation: activation_kind
   /// Deviation of fresh weights.
   public let initializerRange: Double
@@ -44,7 +45,12 @@ public struct BERTConfiguration: Sendable {
     positionCount = try config.dimension("max_position_embeddings")
     typeCount = try config["type_vocab_size"].map { _ in try config.dimension("type_vocab_size") } ?? 2
     normEpsilon = Float(try config.optionalDouble("layer_norm_eps") ?? 1e-12)
-    dropoutRate = Float(try config.rate("hidden_dropout_prob", default: 0.1))
+    let hidden = Float(try config.rate("hidden_dropout_prob", default: 0.1))
+    dropoutRates = DropoutRates(
+      hidden: hidden, embedding: hidden,
+      attention: Float(try config.rate("attention_probs_dropout_prob", default: 0.1)),
+      head: try config["classifier_dropout"].map { _ in Float(try config.rate("classifier_dropout", default: 0)) }
+        ?? hidden)
     activation = try config.activation("hidden_act", default: "gelu")
     initializerRange = try config.optionalDouble("initializer_range") ?? 0.02
     guard try config.optionalString("position_embedding_type") ?? "absolute" == "absolute" else {

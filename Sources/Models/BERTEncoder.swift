@@ -97,13 +97,17 @@ struct BERTEncoder: Sendable {
     let tokenLayout = PackedLayout(
       lengths: batch.sources.map(\.count), examples: batch.examples, secondStarts: batch.secondStarts)
     let embedded = tape.embedding(pass.variable(tokens), ids: batch.sources.flatMap(\.self))
-    let (x, layout) = pass.seams.inputEmbeddings(.encoder, embedded, tokenLayout, pass) ?? (embedded, tokenLayout)
+    let extended = pass.seams.inputEmbeddings(.encoder, embedded, tokenLayout, pass)
+    let (x, layout) = extended ?? (embedded, tokenLayout)
     let prefix = pass.seams.keyValuePrefix(layer: 0, .encoderSelf, pass)?.keys.value.rows ?? 0
     let start = configuration.firstPosition + prefix
-    let places = layout.lengths.flatMap { length in (start..<start + length).map { Int32($0) } }
+    let places =
+      extended == nil
+      ? batch.sources.flatMap { positions(of: $0, from: start) }
+      : layout.lengths.flatMap { length in (start..<start + length).map { Int32($0) } }
     var sum = tape.residual(x, adding: tape.embedding(pass.variable(types), ids: typeIDs(layout)))
     sum = tape.residual(sum, adding: tape.embedding(pass.variable(positions), ids: places))
-    var states = tape.dropout(norm(sum, embeddingNorm, pass), pass.dropoutMask(layout))
+    var states = tape.dropout(norm(sum, embeddingNorm, pass), pass.dropoutMask(layout, at: .embedding))
     let selected = select(layout)
     for block in blocks {
       let selection = block.layer == blocks.count - 1 ? selected : nil
@@ -117,10 +121,21 @@ struct BERTEncoder: Sendable {
     return (states, selected.layout)
   }
 
-  /// 1 from the second text of a pair on, where the family tells the two apart.
+  /// One after the other; in RoBERTa a padding token that a text spells out has the position of padding and is not counted
+  /// (HF `create_position_ids_from_input_ids`).
+  private func positions(of ids: [Int32], from start: Int) -> [Int32] {
+    var next = Int32(start)
+    return ids.map { id in
+      if configuration.family == .roberta && id == configuration.padID { return configuration.padID }
+      next += 1
+      return next - 1
+    }
+  }
+
+  /// 1 from the second text of a pair on in BERT; RoBERTa's tokenizer gives 0 everywhere, whatever types the table has.
   private func typeIDs(_ layout: PackedLayout) -> [Int32] {
     zip(layout.lengths, layout.secondStarts ?? layout.lengths).flatMap { length, second in
-      let first = configuration.typeCount > 1 ? min(second, length) : length
+      let first = configuration.family == .bert && configuration.typeCount > 1 ? min(second, length) : length
       return [Int32](repeating: 0, count: first) + [Int32](repeating: 1, count: length - first)
     }
   }

@@ -69,24 +69,24 @@ public final class GPT2: GenerativeModel {
     configuration = config
     let weights = folder.weights { $0.hasPrefix("transformer.") || $0.hasPrefix("lm_head.") ? $0 : "transformer.\($0)" }
     let scope = weights.scope("transformer")
-    tokens = scope.parameter("wte.weight", [config.vocabularySize, config.hiddenSize])
+    let table = [config.vocabularySize, config.hiddenSize]
+    let tied = config.isTied ? weights.tied("transformer.wte.weight", ["lm_head.weight"], table) : nil
+    tokens = tied.map { Parameter("transformer.wte.weight", $0.shared) } ?? scope.parameter("wte.weight", table)
     positions = scope.parameter("wpe.weight", [config.positionCount, config.hiddenSize])
     blocks = (0..<config.layerCount).map { GPT2Block(scope.scope("h.\($0)"), layer: $0, config) }
     finalNorm = scope.norm("ln_f", config.hiddenSize)
-    head = Linear(
-      path: "lm_head",
-      weight: config.isTied
-        ? tokens : weights.scope().parameter("lm_head.weight", [config.vocabularySize, config.hiddenSize]),
-      keepsFP32: true)
-    // Buffers of older files, and a copy of the embedding as head.
-    try weights.finish(tolerated: ["*.attn.bias", "*.attn.masked_bias", "lm_head.weight"])
+    let own = tied.map { $0.own["lm_head.weight"].map { Parameter("lm_head.weight", $0) } }
+    let weight = own ?? weights.scope().parameter("lm_head.weight", table)
+    head = Linear(path: "lm_head", weight: weight ?? tokens, keepsFP32: true)
+    // Buffers of older files.
+    try weights.finish(tolerated: ["*.attn.bias", "*.attn.masked_bias"])
     parameters =
       [tokens, positions] + blocks.flatMap(\.parameters) + finalNorm.parameters
-      + (config.isTied ? [] : [head.weight])
+      + (weight.map { [$0] } ?? [])
     description = ModelDescription(
       modelType: "gpt2", hiddenSize: config.hiddenSize, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: config.layerCount, headCount: config.headCount,
-      headWidth: config.headWidth, dropoutRate: config.dropoutRate, kind: .decoder,
+      headWidth: config.headWidth, dropoutRates: config.dropoutRates, kind: .decoder,
       linears: blocks.flatMap(\.linears) + [head],
       sublayers: blocks.flatMap {
         [
@@ -193,7 +193,7 @@ public final class GPT2: GenerativeModel {
     let first = prefixLength(pass)
     let places = layout.lengths.flatMap { length in (first..<first + length).map { Int32($0) } }
     var states = pass.tape.residual(x, adding: pass.tape.embedding(pass.variable(positions), ids: places))
-    states = pass.tape.dropout(states, pass.dropoutMask(layout))
+    states = pass.tape.dropout(states, pass.dropoutMask(layout, at: .embedding))
     let wanted = tails.map { layout.tails(zip($0, layout.lengths).map { min($0, $1) }) }
     for block in blocks {
       let selection = block.layer == blocks.count - 1 ? wanted : nil

@@ -11,20 +11,24 @@ public struct GPT2Configuration: Sendable {
   public let headCount: Int
   public let feedForwardSize: Int
   public let normEpsilon: Float
-  /// `resid_pdrop`; the rates of embeddings and attention are the same in every published checkpoint.
-  public let dropoutRate: Float
+  /// `resid_pdrop`, `embd_pdrop` and `attn_pdrop`.
+  public let dropoutRates: DropoutRates
   public let activation: activation_kind
   /// Whether scores are divided by √K.
   public let scalesScores: Bool
   /// Whether the scores of layer l are divided by l + 1 besides.
   public let scalesByLayer: Bool
-  /// Whether the embedding is the output head too.
+  /// Whether the embedding is the output head too, unless the checkpoint has another one.
   public let isTied: Bool
   public let padID: Int32
   public let eosIDs: [Int32]
 
   /// - Throws: `CheckpointError` naming file and key.
-  public init(_ config: JSONObject, generation: JSONObject?) throws {
+  public init(_ file: JSONObject, generation: JSONObject?) throws {
+    let config = file.reading([
+      "hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head",
+      "num_hidden_layers": "n_layer",
+    ])
     vocabularySize = try config.dimension("vocab_size")
     positionCount = try config.dimension("n_positions")
     hiddenSize = try config.dimension("n_embd")
@@ -35,7 +39,10 @@ public struct GPT2Configuration: Sendable {
     }
     feedForwardSize = config["n_inner"] == nil ? 4 * hiddenSize : try config.dimension("n_inner")
     normEpsilon = Float(try config.optionalDouble("layer_norm_epsilon") ?? 1e-5)
-    dropoutRate = Float(try config.rate("resid_pdrop", default: 0.1))
+    dropoutRates = DropoutRates(
+      hidden: Float(try config.rate("resid_pdrop", default: 0.1)),
+      embedding: Float(try config.rate("embd_pdrop", default: 0.1)),
+      attention: Float(try config.rate("attn_pdrop", default: 0.1)))
     activation = try config.activation("activation_function", default: "gelu_new")
     scalesScores = try config.optionalBool("scale_attn_weights") ?? true
     scalesByLayer = try config.optionalBool("scale_attn_by_inverse_layer_idx") ?? false

@@ -18,6 +18,18 @@ extension JSONObject {
     return ids.map(Int32.init)
   }
 
+  /// A size of the model; HF's default where the file has no such key. `null` is no size.
+  func dimension(_ key: String, default missing: Int) throws -> Int {
+    members[key] == nil ? missing : try dimension(key)
+  }
+
+  /// The same with the names that HF's classes read as well (`attribute_map`): each stands for its key where that is absent.
+  func reading(_ names: [String: String]) -> JSONObject {
+    var members = members
+    for (name, key) in names where members[key] == nil { members[key] = members[name] }
+    return JSONObject(members, origin: origin)
+  }
+
   /// A dropout rate.
   func rate(_ key: String, default missing: Double) throws -> Double {
     let rate = try optionalDouble(key) ?? missing
@@ -27,13 +39,18 @@ extension JSONObject {
 
   /// An activation by HF's name.
   func activation(_ key: String, default missing: String) throws -> activation_kind {
-    let kinds = [
-      "relu": ACTIVATION_RELU, "gelu": ACTIVATION_GELU, "gelu_new": ACTIVATION_GELU_NEW, "silu": ACTIVATION_SILU,
-      "swish": ACTIVATION_SILU, "tanh": ACTIVATION_TANH,
-    ]
-    guard let kind = kinds[try optionalString(key) ?? missing] else {
-      throw error(key, expected: "one of \(kinds.keys.sorted().joined(separator: ", "))")
+    guard let kind = Self.activations[try optionalString(key) ?? missing] else {
+      throw error(key, expected: "one of \(Self.activationNames)")
     }
     return kind
   }
+
+  /// By HF's names (`activations.py`, `ACT2CLS`); those of one function in several forms are one here.
+  static let activations = [
+    "relu": ACTIVATION_RELU, "gelu": ACTIVATION_GELU, "gelu_python": ACTIVATION_GELU, "gelu_new": ACTIVATION_GELU_NEW,
+    "gelu_fast": ACTIVATION_GELU_NEW, "gelu_pytorch_tanh": ACTIVATION_GELU_NEW,
+    "gelu_python_tanh": ACTIVATION_GELU_NEW, "silu": ACTIVATION_SILU, "swish": ACTIVATION_SILU, "tanh": ACTIVATION_TANH,
+  ]
+
+  static var activationNames: String { activations.keys.sorted().joined(separator: ", ") }
 }

@@ -38,17 +38,25 @@ public final class MaskedBERT: LanguageModel {
     let transform = isRoBERTa ? head : head.scope("transform")
     dense = transform.linear("dense", inputs: hidden, outputs: hidden)
     headNorm = transform.norm(isRoBERTa ? "layer_norm" : "LayerNorm", hidden)
-    let bias = head.parameter("bias", [config.vocabularySize])
-    scores = Linear(path: head.name("decoder"), weight: encoder.tokens, bias: bias, keepsFP32: true)
+    // The projection to the vocabulary is the embedding, and its bias that of the head, unless the checkpoint has others.
+    let (weightName, biasName) = (head.name("decoder.weight"), head.name("decoder.bias"))
+    let words = encoder.tokens
+    let ownWeight = head.optionalTensor("decoder.weight", [config.vocabularySize, hidden])
+      .flatMap { $0.hasSameBytes(as: words.value) ? nil : Parameter(weightName, $0) }
+    let biases = weights.tied(head.name("bias"), [biasName], [config.vocabularySize])
+    let bias = biases.own[biasName].map { Parameter(biasName, $0) } ?? Parameter(head.name("bias"), biases.shared)
+    scores = Linear(path: head.name("decoder"), weight: ownWeight ?? encoder.tokens, bias: bias, keepsFP32: true)
     try weights.finish(tolerated: [
-      "classifier.*", "lm_head.decoder.*", "cls.predictions.decoder.*", "cls.seq_relationship.*", "\(prefix).pooler.*",
+      "classifier.*", "cls.seq_relationship.*", "\(prefix).pooler.*",
       "*.embeddings.position_ids", "*.embeddings.token_type_ids",
     ])
-    parameters = encoder.parameters + dense.parameters + headNorm.parameters + [bias]
+    parameters =
+      encoder.parameters + dense.parameters + headNorm.parameters + [bias]
+      + (ownWeight.map { [$0] } ?? [])
     description = ModelDescription(
       modelType: family.rawValue, hiddenSize: hidden, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: 0, headCount: config.headCount, headWidth: config.headWidth,
-      dropoutRate: config.dropoutRate, kind: .maskedTokens, linears: encoder.linears + [dense, scores],
+      dropoutRates: config.dropoutRates, kind: .maskedTokens, linears: encoder.linears + [dense, scores],
       sublayers: encoder.sublayers, outputHeadPaths: [dense.path, scores.path],
       lateLinearPaths: encoder.blocks.last?.lateLinears.map(\.path) ?? [],
       architecture: isRoBERTa ? "RobertaForMaskedLM" : "BertForMaskedLM",

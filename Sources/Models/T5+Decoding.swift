@@ -75,7 +75,7 @@ final class T5DecodingState: DecodingState {
   private var slots: [Int32]
   private var length: Int
 
-  func prompt(ofSource index: Int) -> [Int32] { [model.configuration.startID] }
+  func prompt(ofSource index: Int) -> [Int32] { [model.configuration.generationStartID] }
 
   private var heads: Int { model.configuration.headCount }
   private var headWidth: Int { model.configuration.headWidth }
@@ -161,7 +161,7 @@ final class T5DecodingState: DecodingState {
     advance(parents, to: places)
     let own = StepGroup(
       queries: 0..<parents.count, start: 0, headStride: laneLength * headWidth, count: length, slots: slots)
-    let embedded = pass.tape.embedding(pass.variable(model.shared), ids: tokens)
+    let embedded = pass.tape.embedding(pass.variable(model.decoderEmbedding), ids: tokens)
     var x = embedded
     for (block, cache) in zip(model.decoder.blocks, caches) {
       let attention = block.selfAttention

@@ -10,7 +10,7 @@ extension T5Stack {
 extension T5 {
   public func frozenDepth(_ pass: ForwardPass) -> Int {
     let layout = PackedLayout(lengths: [2], examples: [0])
-    var x = pass.tape.embedding(pass.variable(shared), ids: [configuration.padID, configuration.padID])
+    var x = pass.tape.embedding(pass.variable(encoderEmbedding), ids: [configuration.padID, configuration.padID])
     guard !x.needsGradient, pass.seams.inputEmbeddings(.encoder, x, layout, pass) == nil else { return 0 }
     for stage in 0..<encoder.stageCount {
       x = stages(stage..<stage + 1, of: encoder, x, layout, pass)
@@ -21,7 +21,7 @@ extension T5 {
 
   public func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor {
     let layout = PackedLayout(lengths: [source.count], examples: [0])
-    let embedded = pass.tape.embedding(pass.variable(shared), ids: source)
+    let embedded = pass.tape.embedding(pass.variable(encoderEmbedding), ids: source)
     return stages(0..<depth, of: encoder, embedded, layout, pass).value
   }
 }

@@ -125,7 +125,10 @@ public final class T5: GenerativeModel {
   public let configuration: T5Configuration
   public let description: ModelDescription
   public let parameters: [Parameter]
+  /// `[V, D]`: the embedding of both stacks and the head, where the checkpoint has none of its own for them.
   let shared: Parameter
+  let encoderEmbedding: Parameter
+  let decoderEmbedding: Parameter
   let encoder: T5Stack
   let decoder: T5Stack
   let head: Linear
@@ -139,24 +142,27 @@ public final class T5: GenerativeModel {
     let config = try T5Configuration(folder.config, generation: folder.generationConfig)
     configuration = config
     let weights = folder.weights()
-    let shared = weights.scope().parameter("shared.weight", [config.vocabularySize, config.hiddenSize])
+    let (encoderName, decoderName, headName) = (
+      "encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"
+    )
+    let tied = weights.tied(
+      "shared.weight", [encoderName, decoderName, headName], [config.vocabularySize, config.hiddenSize])
+    let shared = Parameter("shared.weight", tied.shared)
+    func own(_ name: String) -> Parameter? { tied.own[name].map { Parameter(name, $0) } }
     self.shared = shared
+    let (ownEncoder, ownDecoder, ownHead) = (own(encoderName), own(decoderName), own(headName))
+    encoderEmbedding = ownEncoder ?? shared
+    decoderEmbedding = ownDecoder ?? shared
     encoder = T5Stack(weights.scope("encoder"), stack: .encoder, config)
     decoder = T5Stack(weights.scope("decoder"), stack: .decoder, config)
-    // Tied models may carry a copy of `shared` as their head; a different tensor is a head of its own.
-    let own = weights.scope().optionalTensor("lm_head.weight", [config.vocabularySize, config.hiddenSize])
-    let isTied = own.map { $0.hasSameBytes(as: shared.value) } ?? true
-    head = Linear(
-      path: "lm_head", weight: isTied ? shared : Parameter("lm_head.weight", own ?? shared.value), keepsFP32: true)
-    try weights.finish(tolerated: [
-      "encoder.embed_tokens.weight", "decoder.embed_tokens.weight",
-      "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight",
-    ])
-    parameters = [shared] + encoder.parameters + decoder.parameters + (isTied ? [] : [head.weight])
+    head = Linear(path: "lm_head", weight: ownHead ?? shared, keepsFP32: true)
+    try weights.finish(tolerated: ["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"])
+    let embeddings = [shared] + [ownEncoder, ownDecoder].compactMap(\.self)
+    parameters = embeddings + encoder.parameters + decoder.parameters + [ownHead].compactMap(\.self)
     description = ModelDescription(
       modelType: "t5", hiddenSize: config.hiddenSize, vocabularySize: config.vocabularySize,
       layerCount: config.layerCount, decoderLayerCount: config.decoderLayerCount, headCount: config.headCount,
-      headWidth: config.headWidth, dropoutRate: config.dropoutRate, kind: .encoderDecoder,
+      headWidth: config.headWidth, dropoutRates: DropoutRates(config.dropoutRate), kind: .encoderDecoder,
       linears: encoder.linears + decoder.linears + [head],
       sublayers: encoder.sublayers + decoder.sublayers,
       outputHeadPaths: ["lm_head"], architecture: "T5ForConditionalGeneration", wordEmbedding: shared,
@@ -232,7 +238,8 @@ public final class T5: GenerativeModel {
     _ stack: T5Stack, ids: [Int32], _ tokens: PackedLayout, _ pass: ForwardPass,
     memory: ((T5Attention) -> CrossMemory)?
   ) -> (Variable, PackedLayout) {
-    let embedded = pass.tape.embedding(pass.variable(shared), ids: ids)
+    let table = stack.stack == .encoder ? encoderEmbedding : decoderEmbedding
+    let embedded = pass.tape.embedding(pass.variable(table), ids: ids)
     var (x, layout) = pass.seams.inputEmbeddings(stack.stack, embedded, tokens, pass) ?? (embedded, tokens)
     x = pass.tape.dropout(x, pass.dropoutMask(layout))
     return (stages(0..<stack.stageCount, of: stack, x, layout, pass, memory: memory), layout)

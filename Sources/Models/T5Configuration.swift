@@ -23,13 +23,20 @@ public struct T5Configuration: Sendable {
   public let scalesOutputs: Bool
   public let padID: Int32
   public let eosIDs: [Int32]
+  /// What the labels of a loss are shifted behind: that of `config.json`.
   public let startID: Int32
+  /// What answers begin with: that of `generation_config.json`, if it has one.
+  public let generationStartID: Int32
 
   /// - Throws: `CheckpointError` naming file and key.
-  public init(_ config: JSONObject, generation: JSONObject?) throws {
+  public init(_ file: JSONObject, generation: JSONObject?) throws {
+    let config = file.reading([
+      "hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers",
+      "head_dim": "d_kv",
+    ])
     vocabularySize = try config.dimension("vocab_size")
     hiddenSize = try config.dimension("d_model")
-    headWidth = try config.dimension("d_kv")
+    headWidth = try config.dimension("d_kv", default: 64)
     headCount = try config.dimension("num_heads")
     feedForwardSize = try config.dimension("d_ff")
     layerCount = try config.int("num_layers", in: 1...1024)
@@ -44,26 +51,42 @@ public struct T5Configuration: Sendable {
     normEpsilon = Float(try config.optionalDouble("layer_norm_epsilon") ?? 1e-6)
     dropoutRate = Float(try config.rate("dropout_rate", default: 0.1))
 
-    let projection = try config.optionalString("feed_forward_proj") ?? "relu"
-    isGated = projection.hasPrefix("gated-")
-    let name = isGated ? String(projection.dropFirst(6)) : projection
-    switch projection == "gated-gelu" ? "gelu_new" : name {
-    case "relu": activation = ACTIVATION_RELU
-    case "gelu_new": activation = ACTIVATION_GELU_NEW
-    case "gelu": activation = ACTIVATION_GELU
-    case "silu", "swish": activation = ACTIVATION_SILU
-    default:
-      throw config.error("feed_forward_proj", expected: "relu, gelu, gelu_new or silu, plain or gated")
-    }
+    let isMT5 = try config.optionalString("model_type") == "mt5"
+    (activation, isGated) = try Self.feedForward(config, default: isMT5 ? "gated-gelu" : "relu")
     let tied = try config.optionalBool("tie_word_embeddings") ?? true
-    scalesOutputs = try config.optionalBool("scale_decoder_outputs") ?? tied
+    let scales = try config.optionalBool("scale_decoder_outputs")
+    // mT5 never scales, whatever its configuration says of its embeddings (HF `modeling_mt5.py`).
+    scalesOutputs = isMT5 ? false : scales ?? tied
 
-    func tokens(_ key: String, default missing: Int32) throws -> [Int32] {
-      try config.tokens(key, generation: generation, default: missing, config.dimension("vocab_size"))
+    padID = try config.tokens("pad_token_id", generation: nil, default: 0, vocabularySize)[0]
+    // HF refuses to shift labels where the file has none.
+    guard isMT5 || config["decoder_start_token_id"] != nil else {
+      throw config.error(
+        "decoder_start_token_id", expected: "the token that the decoder begins with, which is mostly pad_token_id")
     }
-    padID = try tokens("pad_token_id", default: 0)[0]
-    startID = try tokens("decoder_start_token_id", default: padID)[0]
-    eosIDs = try tokens("eos_token_id", default: 1)
+    startID = try config.tokens("decoder_start_token_id", generation: nil, default: 0, vocabularySize)[0]
+    generationStartID =
+      try config.tokens("decoder_start_token_id", generation: generation, default: startID, vocabularySize)[0]
+    eosIDs = try config.tokens("eos_token_id", generation: generation, default: 1, vocabularySize)
+  }
+
+  /// The activation, and whether it is gated. `dense_act_fn` and `is_gated_act` come before `feed_forward_proj`.
+  private static func feedForward(
+    _ config: JSONObject, default missing: String
+  ) throws -> (activation: activation_kind, isGated: Bool) {
+    let projection = try config.optionalString("feed_forward_proj") ?? missing
+    let parts = projection.split(separator: "-", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 1 || (parts.count == 2 && parts[0] == "gated") else {
+      throw config.error("feed_forward_proj", expected: "an activation, or gated- and an activation")
+    }
+    let isGated = try config.optionalBool("is_gated_act") ?? (parts.count == 2)
+    if config["dense_act_fn"] != nil { return (try config.activation("dense_act_fn", default: ""), isGated) }
+    guard let activation = JSONObject.activations[projection == "gated-gelu" ? "gelu_new" : parts[parts.count - 1]]
+    else {
+      throw config.error(
+        "feed_forward_proj", expected: "\(JSONObject.activationNames), plain or with gated- in front")
+    }
+    return (activation, isGated)
   }
 
   /// `heads * head width`: the width of queries, keys and values.

@@ -3,12 +3,15 @@ import TensorCore
 
 /// Dropout of one step: on, with its rate and its random numbers, or absent.
 public struct DropoutPolicy: Sendable {
-  public let rate: Float
+  public let rates: DropoutRates
   public let seed: UInt64
   public let step: Int
 
-  public init(rate: Float, seed: UInt64, step: Int) {
-    self.rate = rate
+  /// One rate at all places.
+  public init(rate: Float, seed: UInt64, step: Int) { self.init(rates: DropoutRates(rate), seed: seed, step: step) }
+
+  public init(rates: DropoutRates, seed: UInt64, step: Int) {
+    self.rates = rates
     self.seed = seed
     self.step = step
   }
@@ -76,17 +79,23 @@ public final class ForwardPass {
 
   /// The mask of the next dropout site over packed rows; nil if dropout is off.
   ///
-  /// - Parameter rate: a method's own; nil for the model's.
-  public func dropoutMask(_ layout: PackedLayout, rate: Float? = nil) -> DropoutMask? {
-    guard let site = nextDropoutSite(rate: rate) else { return nil }
+  /// - Parameters:
+  ///   - place: where in the model it is.
+  ///   - rate: a method's own; nil for that of the place.
+  public func dropoutMask(
+    _ layout: PackedLayout, at place: DropoutRates.Place = .hidden, rate: Float? = nil
+  ) -> DropoutMask? {
+    guard let site = nextDropoutSite(place, rate: rate) else { return nil }
     return DropoutMask(rate: site.rate, generator: site.generator, layout: layout)
   }
 
   /// The next dropout site itself, for attention probabilities; nil if dropout is off.
-  public func attentionDropout() -> (rate: Float, generator: CounterGenerator)? { nextDropoutSite(rate: nil) }
+  public func attentionDropout() -> (rate: Float, generator: CounterGenerator)? { nextDropoutSite(.attention) }
 
-  private func nextDropoutSite(rate: Float?) -> (rate: Float, generator: CounterGenerator)? {
-    guard let dropout, case let rate = rate ?? dropout.rate, rate > 0 else { return nil }
+  private func nextDropoutSite(
+    _ place: DropoutRates.Place, rate: Float? = nil
+  ) -> (rate: Float, generator: CounterGenerator)? {
+    guard let dropout, case let rate = rate ?? dropout.rates[place], rate > 0 else { return nil }
     nextSite += 1
     return (rate, dropout.generator(site: nextSite))
   }

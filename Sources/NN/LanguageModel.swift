@@ -49,8 +49,14 @@ public struct ClassifierHead: Sendable {
   public let labels: [String]
   /// Whether the checkpoint had no such head, so that it starts from random values.
   public let isFresh: Bool
+  /// For how many labels the checkpoint's head was that this one stands for; nil where it is used, or there is none.
+  public let replacedLabelCount: Int?
 
-  public init(module: String, parameters: [Parameter], problem: Problem, labels: [String], isFresh: Bool) {
+  public init(
+    module: String, parameters: [Parameter], problem: Problem, labels: [String], isFresh: Bool,
+    replacedLabelCount: Int? = nil
+  ) {
+    self.replacedLabelCount = replacedLabelCount
     self.module = module
     self.parameters = parameters
     self.problem = problem
@@ -70,8 +76,8 @@ public struct ModelDescription: Sendable {
   public let headCount: Int
   /// Width of a head; in T5, heads times this may differ from the hidden size.
   public let headWidth: Int
-  /// Dropout rate of the checkpoint.
-  public let dropoutRate: Float
+  /// Dropout rates of the checkpoint.
+  public let dropoutRates: DropoutRates
   public let kind: ModelKind
   /// Every projection, in model order; the output head is among them.
   public let linears: [Linear]
@@ -102,7 +108,7 @@ public struct ModelDescription: Sendable {
 
   public init(
     modelType: String, hiddenSize: Int, vocabularySize: Int, layerCount: Int, decoderLayerCount: Int, headCount: Int,
-    headWidth: Int, dropoutRate: Float, kind: ModelKind, linears: [Linear], sublayers: [Sublayer],
+    headWidth: Int, dropoutRates: DropoutRates, kind: ModelKind, linears: [Linear], sublayers: [Sublayer],
     outputHeadPaths: [String], lateLinearPaths: [String] = [], head: ClassifierHead? = nil, architecture: String,
     positionCount: Int? = nil,
     wordEmbedding: Parameter,
@@ -116,7 +122,7 @@ public struct ModelDescription: Sendable {
     self.decoderLayerCount = decoderLayerCount
     self.headCount = headCount
     self.headWidth = headWidth
-    self.dropoutRate = dropoutRate
+    self.dropoutRates = dropoutRates
     self.kind = kind
     self.linears = linears
     self.sublayers = sublayers

@@ -16,7 +16,8 @@ public final class BitFit: MergeableMethod {
   public let name = "bitfit"
   public let parameters: [Parameter]
   private let base: [Parameter]
-  private let modules: [String]
+  private let modules: ModuleSelection
+  private let excluded: ModuleSelection?
   private let model: ModelDescription
   /// Whether the files are those of LN tuning.
   private let isLNTuning: Bool
@@ -24,11 +25,14 @@ public final class BitFit: MergeableMethod {
   private static let prefix = "base_model.model."
 
   /// - Parameters:
-  ///   - modules: names that the trained modules end in; nil for those of all one-dimensional tensors.
+  ///   - modules: names that the trained modules end in, or an expression for their paths; nil for those of all
+  ///     one-dimensional tensors.
+  ///   - excluded: modules that are not trained all the same.
   ///   - isLNTuning: whether it is LN tuning, whatever the model; nil where the model says it.
   ///   - values: tensor for a name and shape; a copy of the base's if nil.
   init(
-    _ model: any LanguageModel, modules: [String]? = nil, isLNTuning: Bool? = nil,
+    _ model: any LanguageModel, modules: ModuleSelection? = nil, excluded: ModuleSelection? = nil,
+    isLNTuning: Bool? = nil,
     values: (_ name: String, _ shape: [Int]) -> Tensor?
   ) throws {
     let description = model.description
@@ -38,15 +42,15 @@ public final class BitFit: MergeableMethod {
       vector.shape.count == 1 && !heads.contains { $0 === vector }
     }
     let endings = Set(vectors.map { String($0.modulePath.split(separator: ".").last ?? "") }).sorted()
-    let modules = modules ?? endings
-    base = vectors.filter { vector in
-      modules.contains { vector.modulePath == $0 || vector.modulePath.hasSuffix("." + $0) }
-    }
+    let modules = modules ?? .names(endings)
+    let isNamed = try modules.matcher(description, option: "target_modules")
+    let isExcluded = try excluded?.matcher(description, option: "exclude_modules")
+    base = vectors.filter { isNamed($0.modulePath) && isExcluded?($0.modulePath) != true }
     guard !base.isEmpty else {
-      throw MethodError.nothingMatches(
-        option: "target_modules", value: modules.joined(separator: ","), known: endings)
+      throw MethodError.nothingMatches(option: "target_modules", value: modules.text, known: endings)
     }
     self.modules = modules
+    self.excluded = excluded
     let isLoRA = !(isLNTuning ?? !Self.hasBiases(description))
     self.isLNTuning = !isLoRA
     let targets = isLoRA ? try Self.targets(model) : []
@@ -91,9 +95,9 @@ public final class BitFit: MergeableMethod {
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
     guard isLNTuning else { return loraFiles(baseModelName: baseModelName) }
     let config: JSON = [
-      "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": nil,
+      "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": excluded?.json ?? nil,
       "inference_mode": true, "modules_to_save": nil, "peft_type": "LN_TUNING", "revision": nil,
-      "target_modules": .array(modules.map { .string($0) }), "task_type": .string(model.kind.rawValue),
+      "target_modules": modules.json, "task_type": .string(model.kind.rawValue),
     ]
     return AdapterFiles(
       config: config, tensors: Dictionary(uniqueKeysWithValues: parameters.map { ($0.name, $0.value) }))
@@ -118,14 +122,23 @@ public final class BitFit: MergeableMethod {
       config: configuration.json(baseModelName: baseModelName, isDoubled: false, model: model), tensors: tensors)
   }
 
+  /// What LN tuning trains unless told otherwise (HF PEFT's table).
+  private static let defaultModules = [
+    "t5": ["layer_norm", "final_layer_norm"], "gpt2": ["ln_1", "ln_2", "ln_f"],
+  ]
+
   static let entry = MethodEntry(
     name: "bitfit", peftType: "LN_TUNING", defaultLearningRate: 1e-2,
     make: { _, model, _ in try BitFit(model, values: { _, _ in nil }) },
     read: { folder, model in
-      try folder.config.refuse(["modules_to_save", "exclude_modules"])
+      let config = folder.config
+      guard
+        let modules = try config["target_modules"].map({ try ModuleSelection($0, config: config) })
+          ?? defaultModules[model.description.modelType].map(ModuleSelection.names)
+      else { throw config.error("target_modules", expected: "the norms that are trained; this model has no default") }
       let weights = folder.weights()
       let method = try BitFit(
-        model, modules: folder.config.optionalStrings("target_modules"), isLNTuning: true,
+        model, modules: modules, excluded: config.excludedModules, isLNTuning: true,
         values: { weights.scope().tensor($0, $1) })
       try weights.finish()
       return method

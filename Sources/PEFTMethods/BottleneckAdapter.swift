@@ -86,16 +86,19 @@ public final class BottleneckAdapter: PEFTMethod {
   public let parameters: [Parameter]
   private let configuration: BottleneckConfiguration
   private let model: ModelDescription
+  /// What the library calls the adapter: part of the names of its tensors.
+  private let adapterName: String
   /// Path of a sub-layer to the index of its first site: down weight, down bias, up weight, up bias.
   private let places: [String: Int]
 
   /// - Parameter values: tensor for a name and shape; the initial one if nil.
   init(
-    _ configuration: BottleneckConfiguration, _ model: any LanguageModel,
+    _ configuration: BottleneckConfiguration, _ model: any LanguageModel, name adapterName: String = "default",
     values: (_ name: String, _ shape: [Int]) -> Tensor?, seed: UInt64
   ) throws {
     try configuration.validate()
     self.configuration = configuration
+    self.adapterName = adapterName
     self.model = model.description
     let (width, size) = (model.description.hiddenSize, try configuration.bottleneckSize(model.description.hiddenSize))
     var parameters: [Parameter] = []
@@ -108,7 +111,7 @@ public final class BottleneckAdapter: PEFTMethod {
         ("adapter_up.weight", [width, size]), ("adapter_up.bias", [width]),
       ]
       for (part, shape) in shapes {
-        let name = "\(sublayer.path).adapters.default.\(part)"
+        let name = "\(sublayer.path).adapters.\(adapterName).\(part)"
         let generator = CounterGenerator(seed: seed, purpose: .initialization, site: UInt32(parameters.count))
         let initial = {
           shape.count == 1 ? Tensor(zeros: shape) : Initialization.normal(shape, deviation: 0.02, generator)
@@ -171,7 +174,7 @@ public final class BottleneckAdapter: PEFTMethod {
     ]
     let config: JSON = [
       "config": options, "hidden_size": .integer(model.hiddenSize), "model_class": .string(model.architecture),
-      "model_name": .string(baseModelName), "model_type": .string(model.modelType), "name": "default",
+      "model_name": .string(baseModelName), "model_type": .string(model.modelType), "name": .string(adapterName),
       "version": "adapters.1.3.0",
     ]
     return AdapterFiles(
@@ -181,15 +184,29 @@ public final class BottleneckAdapter: PEFTMethod {
   /// What stands for a `peft_type` in a folder of the library.
   static let folderType = "ADAPTER"
 
+  /// What lies beside the adapter is a classifier's head, which is read elsewhere, or else the head that the base has.
+  private static func requireKnownHead(_ folder: AdapterFolder, _ model: any LanguageModel) throws {
+    for (name, tensor) in folder.trainingTensors.sorted(by: { $0.key < $1.key }) {
+      let head = model.description.linears.last { model.description.outputHeadPaths.contains($0.path) }
+      let base = name == head.map { "\($0.path).weight" } ? head?.weight : model.parameters.first { $0.name == name }
+      guard let base, base.value.hasSameBytes(as: tensor) else {
+        throw MethodError.unsupported(
+          path: folder.url.path, key: name, value: "a head that is not that of a \(model.description.architecture)")
+      }
+    }
+  }
+
   static let entry = MethodEntry(
     name: "adapter", peftType: folderType, defaultLearningRate: 3e-3, head: .apart,
     make: { options, model, seed in
       try BottleneckAdapter(BottleneckConfiguration(options), model, values: { _, _ in nil }, seed: seed)
     },
     read: { folder, model in
+      try requireKnownHead(folder, model)
       let weights = folder.weights()
       let method = try BottleneckAdapter(
         BottleneckConfiguration(folder.config.object("config")), model,
+        name: folder.config.optionalString("name") ?? "default",
         values: { weights.scope().tensor($0, $1) }, seed: 0)
       try weights.finish()
       return method

@@ -12,6 +12,8 @@ public struct IA3Configuration: Sendable {
   public var targetModules: ModuleSelection
   /// Those among them whose input is scaled: names a path ends in, or an expression for all of it.
   public var feedForwardModules: ModuleSelection
+  /// Never adapted, whatever `targetModules` says.
+  public var excludedModules: ModuleSelection?
 
   init(_ options: MethodOptions, _ model: ModelDescription) {
     targetModules = options.targetModules ?? .names(model.defaultIA3Targets)
@@ -27,7 +29,7 @@ public struct IA3Configuration: Sendable {
   }
 
   init(_ config: JSONObject, _ model: ModelDescription) throws {
-    try config.refuse(["modules_to_save", "exclude_modules"])
+    excludedModules = try config.excludedModules
     targetModules =
       try config["target_modules"].map { try ModuleSelection($0, config: config) } ?? .names(model.defaultIA3Targets)
     feedForwardModules =
@@ -78,8 +80,9 @@ public final class IA3: MergeableMethod {
     let description = model.description
     self.model = description
     let heads = description.head == nil ? [] : description.outputHeadPaths
+    let excluded = try configuration.excludedModules?.matcher(description, option: "exclude_modules")
     let targets = try configuration.targetModules.linears(
-      of: model, option: "--target-modules", excluding: heads.contains)
+      of: model, option: "--target-modules", excluding: { heads.contains($0) || excluded?($0) == true })
     var parameters: [Parameter] = []
     var vectors: [String: Vector] = [:]
     for linear in targets {
@@ -155,7 +158,8 @@ public final class IA3: MergeableMethod {
 
   public func adapterFiles(baseModelName: String) -> AdapterFiles {
     let config: JSON = [
-      "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName), "exclude_modules": nil,
+      "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName),
+      "exclude_modules": configuration.excludedModules?.json ?? nil,
       "fan_in_fan_out": .bool(model.fanInFanOut), "feedforward_modules": configuration.feedForwardModules.json,
       "inference_mode": true,
       "init_ia3_weights": true, "modules_to_save": nil, "peft_type": "IA3", "revision": nil,

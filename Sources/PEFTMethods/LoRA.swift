@@ -49,8 +49,9 @@ public final class LoRA: MergeableMethod {
         return configuration.modulesToSave.contains { ancestor.hasSuffix($0) }
       }
     }
+    let excluded = try configuration.excludedModules?.matcher(description, option: "exclude_modules")
     let targets = try configuration.targetModules.linears(
-      of: model, option: "--target-modules", excluding: saved
+      of: model, option: "--target-modules", excluding: { saved($0) || excluded?($0) == true }
     ).filter { try configuration.selectsLayer($0.path) }
     guard !targets.isEmpty else {
       throw MethodError.nothingMatches(
@@ -229,9 +230,16 @@ public final class LoRA: MergeableMethod {
         values: { _, _ in nil }, seed: seed)
     },
     read: { folder, model in
+      let folder = folder.withPlainNames
       let isDoubled = !folder.trainingTensors.isEmpty
       let weights = isDoubled ? folder.trainingWeights() : folder.weights()
       var configuration = try LoRAConfiguration(folder.config, model.description)
+      // Files of PEFT up to 0.9 do not say so, but hold the head all the same.
+      if let head = model.description.head, folder.holds(head),
+        !configuration.modulesToSave.contains(where: { head.module.hasSuffix($0) })
+      {
+        configuration.modulesToSave += TrainedHead.modules
+      }
       if isDoubled { try configuration.halve(folder.config) }
       let headBiases = model.description.head?.parameters.filter { $0.shape.count == 1 }.map { LoRA.prefix + $0.name }
       let method = try LoRA(
@@ -239,8 +247,8 @@ public final class LoRA: MergeableMethod {
         values: { name, shape in
           LowRankFactors.isInitial(name) && !isDoubled ? nil : weights.scope().tensor(name, shape)
         }, seed: 0)
-      // Copies that PEFT saves beside the real classifier (bias "all") are known and left alone.
-      let copies = weights.names.filter { $0.contains(".modules_to_save.default.") || $0.contains(".original_module.") }
+      // Copies that PEFT saves beside the real classifier and norms (bias "all") are known and left alone.
+      let copies = weights.names.filter { $0.contains(".modules_to_save.") || $0.contains(".original_module.") }
       // Of an adapted head that shares its tensor PEFT saves the tensor itself, too.
       for head in model.description.linears where model.description.outputHeadPaths.contains(head.path) {
         let name = "\(LoRA.prefix)\(head.path).base_layer.weight"

@@ -15,10 +15,13 @@ public struct LoRAConfiguration: Sendable {
   public var alpha: Double
   public var dropout: Double
   public var targetModules: ModuleSelection
+  /// Never adapted, whatever `targetModules` says.
+  public var excludedModules: ModuleSelection?
   public var usesRankStabilization: Bool
   public var bias: LoRABias
-  public var rankPattern: [String: Int]
-  public var alphaPattern: [String: Double]
+  /// Of several patterns that match the first counts.
+  public var rankPattern: ModulePatterns<Int>
+  public var alphaPattern: ModulePatterns<Double>
   public var modulesToSave: [String]
   /// Weight-decomposed updates (DoRA).
   public var usesMagnitudes: Bool
@@ -50,7 +53,7 @@ public struct LoRAConfiguration: Sendable {
 
   init(_ config: JSONObject, _ model: ModelDescription) throws {
     try config.refuse([
-      "layer_replication", "lora_bias", "exclude_modules", "target_parameters", "trainable_token_indices", "use_qalora",
+      "layer_replication", "lora_bias", "target_parameters", "trainable_token_indices", "use_qalora",
       "use_bdlora", "alora_invocation_tokens", "megatron_config",
     ])
     factorRank = try config.optionalInt("r") ?? 8
@@ -58,20 +61,15 @@ public struct LoRAConfiguration: Sendable {
     dropout = try config.optionalDouble("lora_dropout") ?? 0
     targetModules =
       try config["target_modules"].map { try ModuleSelection($0, config: config) } ?? .names(model.defaultLoRATargets)
+    excludedModules = try config.excludedModules
     usesRankStabilization = try config.optionalBool("use_rslora") ?? false
     let biasName = try config.optionalString("bias") ?? "none"
     guard let bias = LoRABias(rawValue: biasName) else {
       throw config.error("bias", expected: "none, lora_only or all")
     }
     self.bias = bias
-    rankPattern = [:]
-    for key in try config.optionalObject("rank_pattern")?.members.keys.sorted() ?? [] {
-      rankPattern[key] = try config.object("rank_pattern").int(key)
-    }
-    alphaPattern = [:]
-    for key in try config.optionalObject("alpha_pattern")?.members.keys.sorted() ?? [] {
-      alphaPattern[key] = try config.object("alpha_pattern").double(key)
-    }
+    rankPattern = try config.patterns("rank_pattern") { try $0.int($1) }
+    alphaPattern = try config.patterns("alpha_pattern") { try $0.double($1) }
     modulesToSave = try config.optionalStrings("modules_to_save") ?? []
     usesMagnitudes = try config.optionalBool("use_dora") ?? false
     if case .integer(let layer)? = config["layers_to_transform"] {
@@ -81,7 +79,7 @@ public struct LoRAConfiguration: Sendable {
       if layers?.isEmpty == true { layers = nil }
     }
     if case .string(let pattern)? = config["layers_pattern"] {
-      layersPattern = [pattern]
+      layersPattern = pattern.isEmpty ? [] : [pattern]
     } else {
       layersPattern = try config.optionalStrings("layers_pattern") ?? []
     }
@@ -137,18 +135,36 @@ public struct LoRAConfiguration: Sendable {
     return names.contains(path)
   }
 
-  /// Rank and scaling of the projection at `path`; of several matching patterns the first in sorted order counts.
+  /// Rank and scaling of the projection at `path`.
   func factors(path: String) throws -> (rank: Int, scaling: Float) {
-    func value<Value>(_ patterns: [String: Value], option: String) throws -> Value? {
-      for (pattern, value) in patterns.sorted(by: { $0.key < $1.key }) {
-        let expression = try pythonExpression("(.*\\.)?(\(pattern))", option: option)
-        if (try? expression.wholeMatch(in: path)) != nil { return value }
-      }
-      return nil
-    }
-    let rank = try value(rankPattern, option: "--lora-rank-pattern") ?? factorRank
-    let alpha = try value(alphaPattern, option: "--lora-alpha-pattern") ?? self.alpha
+    let rank = try rankPattern.value(path: path, option: "--lora-rank-pattern") ?? factorRank
+    let alpha = try alphaPattern.value(path: path, option: "--lora-alpha-pattern") ?? self.alpha
     return (rank, Float(alpha / (usesRankStabilization ? Double(rank).squareRoot() : Double(rank))))
+  }
+}
+
+extension JSONObject {
+  /// An object of patterns and numbers, in its order.
+  fileprivate func patterns<Value>(
+    _ key: String, _ value: (JSONObject, String) throws -> Value
+  ) throws -> ModulePatterns<Value> {
+    guard let object = try optionalObject(key) else { return ModulePatterns() }
+    return ModulePatterns(try object.keys.map { ($0, try value(object, $0)) })
+  }
+
+  /// `exclude_modules`: names, or an expression; nil for none.
+  var excludedModules: ModuleSelection? {
+    get throws {
+      guard let value = self["exclude_modules"], value != .array([]), value != .string("") else { return nil }
+      return try ModuleSelection(value, config: self, key: "exclude_modules")
+    }
+  }
+}
+
+extension ModulePatterns {
+  /// As PEFT writes it, in its order.
+  fileprivate func json(_ number: (Value) -> JSON) -> JSON {
+    .object(JSONMembers(keepingOrder: entries.map { ($0.pattern, number($0.value)) }))
   }
 }
 
@@ -166,10 +182,11 @@ extension LoRAConfiguration {
   func json(baseModelName: String, isDoubled: Bool, model: ModelDescription) -> JSON {
     let factor = isDoubled ? (usesRankStabilization ? 2.0.squareRoot() : 2) : 1
     return [
-      "alora_invocation_tokens": nil, "alpha_pattern": .object(alphaPattern.mapValues { .number(factor * $0) }),
+      "alora_invocation_tokens": nil, "alpha_pattern": alphaPattern.json { .number(factor * $0) },
       "arrow_config": nil, "auto_mapping": nil, "base_model_name_or_path": .string(baseModelName),
       "bias": .string(bias.rawValue), "corda_config": nil, "ensure_weight_tying": false, "eva_config": nil,
-      "exclude_modules": nil, "fan_in_fan_out": .bool(model.fanInFanOut), "inference_mode": true,
+      "exclude_modules": excludedModules?.json ?? nil, "fan_in_fan_out": .bool(model.fanInFanOut),
+      "inference_mode": true,
       "init_lora_weights": isDoubled ? true : initialization.json, "layer_replication": nil,
       "layers_pattern": layersPattern.isEmpty ? nil : .array(layersPattern.map { .string($0) }),
       "layers_to_transform": layers.map { .array($0.map { .integer($0) }) } ?? nil, "loftq_config": [:],
@@ -177,7 +194,7 @@ extension LoRAConfiguration {
       "megatron_config": nil, "megatron_core": "megatron.core",
       "modules_to_save": modulesToSave.isEmpty ? nil : .array(modulesToSave.map { .string($0) }),
       "peft_type": "LORA", "qalora_group_size": 16, "r": .integer(isDoubled ? 2 * factorRank : factorRank),
-      "rank_pattern": .object(rankPattern.mapValues { .integer(isDoubled ? 2 * $0 : $0) }), "revision": nil,
+      "rank_pattern": rankPattern.json { .integer(isDoubled ? 2 * $0 : $0) }, "revision": nil,
       "target_modules": targetModules.json, "target_parameters": nil, "task_type": .string(model.kind.rawValue),
       "trainable_token_indices": nil, "use_dora": .bool(usesMagnitudes), "use_qalora": false,
       "use_rslora": .bool(usesRankStabilization),

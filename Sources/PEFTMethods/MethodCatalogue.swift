@@ -12,8 +12,8 @@ public struct MethodOptions: Sendable {
   public var targetModules: ModuleSelection?
   public var usesRankStabilization = false
   public var bias = LoRABias.none
-  public var rankPattern: [String: Int] = [:]
-  public var alphaPattern: [String: Double] = [:]
+  public var rankPattern: ModulePatterns<Int> = [:]
+  public var alphaPattern: ModulePatterns<Double> = [:]
   public var modulesToSave: [String] = []
   public var usesMagnitudes = false
   public var layers: [Int]?
@@ -77,21 +77,31 @@ extension MethodEntry {
 
   /// The same from an adapter folder. A head that is not in the folder is the base's.
   func tuned(_ folder: AdapterFolder, _ model: any LanguageModel, trainsHead: Bool) throws -> any PEFTMethod {
-    guard let classifier = model.description.head else { return try read(folder, model) }
+    guard let classifier = model.description.head else { return try readSaved(folder, model) }
     if trainsHead, classifier.isFresh, !classifier.parameters.isEmpty, !folder.holds(classifier) {
       throw MethodError.unfitTensors(
         path: folder.url.path,
         problems: ["neither the adapter nor the base model has the classifier's head; train one with this base"])
     }
-    guard head != .byMethod else { return try read(folder, model) }
+    guard head != .byMethod else { return try readSaved(folder, model) }
     let (rest, stored) = try TrainedHead.split(folder, classifier, prefix: head.prefix)
-    let method = try read(rest, model)
+    let method = try readSaved(rest, model)
     guard trainsHead else { return method }
     guard !stored.isEmpty else { return TrainedHead(method, classifier, prefix: head.prefix) }
     let source = WeightSource(tensors: stored, origin: folder.url.path)
     let tuned = TrainedHead(method, classifier, prefix: head.prefix) { source.tensor($0, $1) }
     try source.finish()
     return tuned
+  }
+}
+
+extension MethodEntry {
+  /// Methods whose files may hold tensors of the base besides.
+  private static let savingTypes = ["LORA", "IA3", "LN_TUNING"]
+
+  fileprivate func readSaved(_ folder: AdapterFolder, _ model: any LanguageModel) throws -> any PEFTMethod {
+    guard let peftType, Self.savingTypes.contains(peftType) else { return try read(folder, model) }
+    return try SavedModules.read(folder, model, savesModules: peftType != "LORA") { try read($0, model) }
   }
 }
 
@@ -145,13 +155,15 @@ public enum MethodCatalogue {
   private static func readOne(
     _ folder: AdapterFolder, model: any LanguageModel, trainsHead: Bool
   ) throws -> any PEFTMethod {
-    do { return try read(folder, model: model, trainsHead: trainsHead) } catch CheckpointError.unfitWeights(
-      _, let problems)
-    {
-      let base = try? folder.config.optionalString("base_model_name_or_path")
+    let base = (try? folder.config.optionalString("base_model_name_or_path")).flatMap { $0 }
+    do {
+      return try read(folder, model: model, trainsHead: trainsHead)
+    } catch CheckpointError.unfitWeights(_, let problems) {
       throw MethodError.unfitTensors(
         path: folder.url.path,
         problems: (base.map { ["it was made for the base model '\($0)'"] } ?? []) + ["\(problems)"])
+    } catch let error as MethodError {
+      throw error.ofFile(folder.config, base: base)
     }
   }
 }
@@ -168,7 +180,8 @@ extension JSONObject {
   func refuse(_ keys: [String]) throws {
     for key in keys {
       switch self[key] {
-      case nil, .bool(false), .array([]), .object([:]), .integer(0), .double(0): continue
+      case nil, .bool(false), .array([]), .integer(0), .double(0): continue
+      case .object(let members)? where members.isEmpty: continue
       case let value?:
         throw MethodError.unsupported(path: origin, key: key, value: value.summary)
       }

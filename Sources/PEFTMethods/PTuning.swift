@@ -33,7 +33,8 @@ public struct PTuningConfiguration: Sendable {
   }
 
   init(_ config: JSONObject, _ model: ModelDescription) throws {
-    try config.refuse(["modules_to_save", "encoder_dropout"])
+    // `encoder_dropout` is a rate that PEFT does not use either.
+    try config.refuse(["modules_to_save"])
     virtualTokenCount = try config.dimension("num_virtual_tokens")
     let submodules = try config.optionalInt("num_transformer_submodules") ?? (model.kind == .encoderDecoder ? 2 : 1)
     guard (1...2).contains(submodules) else { throw config.error("num_transformer_submodules", expected: "1 or 2") }

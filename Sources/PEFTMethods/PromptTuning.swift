@@ -88,6 +88,7 @@ public final class PromptTuning: PEFTMethod {
         throw MethodError.unfitTensors(
           path: url.path, problems: ["expected an array [tokens, width], found \(array.shape)"])
       }
+      try array.requireFinite(path: url.path, name: "the array")
       return array
     }
     let folder = try AdapterFolder.read(url)

@@ -33,6 +33,8 @@ public struct BeamSearch {
 
   private let options: GenerationOptions
   private let prompt: [Int32]
+  /// Most tokens to generate.
+  private let limit: Int
   /// The hypotheses to go on with, best first.
   public private(set) var running: [Hypothesis]
   private var finished: [Finished] = []
@@ -45,7 +47,8 @@ public struct BeamSearch {
     self.options = options
     self.prompt = prompt
     running = (0..<options.beamCount).map { Hypothesis(tokens: prompt, score: $0 == 0 ? 0 : Self.barred, parent: 0) }
-    isOver = options.maxNewTokens < 1
+    limit = options.newTokenLimit(promptCount: prompt.count)
+    isOver = limit < 1
   }
 
   private var isFull: Bool { finished.count == options.beamCount }
@@ -58,7 +61,7 @@ public struct BeamSearch {
     precondition(!isOver, "a beam search that is over goes no further")
     let generated = running[0].tokens.count - prompt.count + 1
     let candidates = candidates(rows)
-    let isLast = generated == options.maxNewTokens
+    let isLast = generated == limit
     let ends = candidates.map { isLast || options.ends($0.tokens, promptCount: prompt.count) }
     let beamCount = options.beamCount
 
@@ -77,7 +80,7 @@ public struct BeamSearch {
       hypothesis.score = entry.score
       return hypothesis
     }
-    let longest = options.earlyStopping == .never && options.lengthPenalty > 0 ? options.maxNewTokens : generated
+    let longest = options.earlyStopping == .never && options.lengthPenalty > 0 ? limit : generated
     let bestPossible = (running.first?.score ?? Self.barred) / penalty(longest)
     let worstFinished = isFull ? finished.last?.score ?? Self.barred : Self.barred
     // Fewer hypotheses than beams are left only where log-probabilities are not numbers.

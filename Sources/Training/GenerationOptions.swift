@@ -15,6 +15,8 @@ public struct GenerationOptions: Sendable, Equatable {
 
   /// Most tokens to generate; the prompt does not count.
   public var maxNewTokens = 20
+  /// Most tokens of a sequence, the prompt included; nil for no other limit than `maxNewTokens`.
+  public var maxLength: Int?
   /// End-of-sequence is forbidden while fewer tokens than this have been generated.
   public var minNewTokens = 0
   /// End-of-sequence is forbidden while the sequence, prompt included, is shorter than this.
@@ -23,6 +25,16 @@ public struct GenerationOptions: Sendable, Equatable {
   public var noRepeatNgramSize = 0
   /// Scores of tokens already in the sequence: divided by it if positive, multiplied if negative.
   public var repetitionPenalty: Float = 1
+  /// Sequences of tokens that never occur; those of one token are never chosen.
+  public var badWords: [[Int32]] = []
+  /// What stands behind a prompt of one token.
+  public var forcedFirstID: Int32?
+  /// The last token of a sequence that reaches its greatest length is one of these, if there are any.
+  public var forcedLastIDs: [Int32] = []
+  /// Never chosen.
+  public var suppressedIDs: [Int32] = []
+  /// Never chosen as the first token (behind a forced one, as the second).
+  public var suppressedFirstIDs: [Int32] = []
   /// Any of these ends a sequence.
   public var eosIDs: [Int32]
   /// Hypotheses kept side by side; 1 is greedy decoding.
@@ -50,6 +62,11 @@ extension GenerationOptions {
     return stops?.end(Array(sequence.dropFirst(promptCount))) ?? false
   }
 
+  /// Most tokens to generate behind a prompt of so many.
+  public func newTokenLimit(promptCount: Int) -> Int {
+    min(maxNewTokens, maxLength.map { max($0 - promptCount, 0) } ?? maxNewTokens)
+  }
+
   /// HF's logits processors in HF's order, in place on one row `[V]` of logits or log-probabilities.
   ///
   /// - Parameter sequence: the row's tokens so far, the prompt first.
@@ -60,9 +77,28 @@ extension GenerationOptions {
         scores.pointer[Int(token)] = score > 0 ? score / repetitionPenalty : score * repetitionPenalty
       }
     }
-    for token in tokensThatRepeat(sequence) { scores.pointer[Int(token)] = -.infinity }
-    if sequence.count < minLength || sequence.count - promptCount < minNewTokens {
-      for token in eosIDs { scores.pointer[Int(token)] = -.infinity }
+    func bar(_ tokens: [Int32]) { for token in tokens { scores.pointer[Int(token)] = -.infinity } }
+    func force(_ tokens: [Int32]) {
+      scores.fill(-.infinity)
+      for token in tokens { scores.pointer[Int(token)] = 0 }
+    }
+    bar(tokensThatRepeat(sequence))
+    bar(tokensOfBadWords(sequence))
+    let generated = sequence.count - promptCount
+    if sequence.count < minLength || generated < minNewTokens { bar(eosIDs) }
+    if let forcedFirstID, sequence.count == 1 { force([forcedFirstID]) }
+    if !forcedLastIDs.isEmpty, generated == newTokenLimit(promptCount: promptCount) - 1 { force(forcedLastIDs) }
+    bar(suppressedIDs)
+    if generated == (forcedFirstID != nil && promptCount == 1 ? 1 : 0) { bar(suppressedFirstIDs) }
+  }
+
+  /// The tokens that would complete a bad word. An end-of-sequence token alone is none, and a word longer than the sequence
+  /// does not count yet (HF `SequenceBiasLogitsProcessor`).
+  private func tokensOfBadWords(_ sequence: [Int32]) -> [Int32] {
+    badWords.compactMap { word in
+      guard let last = word.last, !(word.count == 1 && eosIDs.contains(last)) else { return nil }
+      guard word.count > 1 else { return last }
+      return word.count <= sequence.count && sequence.suffix(word.count - 1).elementsEqual(word.dropLast()) ? last : nil
     }
   }
 

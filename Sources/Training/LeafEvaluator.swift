@@ -36,7 +36,7 @@ public struct LeafEvaluator: Sendable {
   public func gradients(
     _ batch: LeafBatch, sites: [Tensor], gradientScale: Float, dropout: DropoutPolicy?, pool: BufferPool
   ) -> Result {
-    precondition(frozen == nil || dropout?.rate ?? 0 == 0, "layers with dropout do not give the same twice")
+    precondition(frozen == nil || dropout?.rates.largest ?? 0 == 0, "layers with dropout do not give the same twice")
     let tape = Tape(pool: pool, precision: weights.precision)
     let variables = sites.map(tape.variable)
     let pass = method.pass(

@@ -29,8 +29,9 @@ struct RowDecoder {
   ) -> [[[Int32]]] {
     var sequences = prompts.map { Array(repeating: $0, count: sequencesEach) }
     // The source of each row and the numbers of the sequences that continue it.
-    var rows = prompts.indices.map { (source: $0, members: Array(0..<sequencesEach)) }
-    var parents = Array(rows.indices)
+    let limits = prompts.map { options.newTokenLimit(promptCount: $0.count) }
+    var rows = prompts.indices.filter { limits[$0] > 0 }.map { (source: $0, members: Array(0..<sequencesEach)) }
+    var parents = rows.map(\.source)
     for position in 0..<options.maxNewTokens where !rows.isEmpty {
       let tokens = rows.compactMap { row in row.members.first.flatMap { sequences[row.source][$0].last } }
       let logits = state.step(tokens: tokens, parents: parents, pass)
@@ -45,7 +46,8 @@ struct RowDecoder {
         for member in row.members {
           let next = choose(scores, Place(source: source, sequence: member, position: position))
           sequences[source][member].append(next)
-          guard !options.ends(sequences[source][member], promptCount: promptCount) else { continue }
+          let isLast = position + 1 >= limits[source]
+          guard !isLast, !options.ends(sequences[source][member], promptCount: promptCount) else { continue }
           following.append((source, [member]))
           parents.append(index)
         }

@@ -1,5 +1,6 @@
 import Checkpoints
 import Diagnostics
+import NN
 
 /// Everything that defines a training run, resolved: what `run.yaml` holds and what a resumed run is compared with.
 public struct RunConfiguration: Sendable {
@@ -26,7 +27,7 @@ public struct RunConfiguration: Sendable {
   public var schedule: Schedule
   /// Clip the global norm to this; nil for no clipping.
   public var maxGradNorm: Double?
-  public var dropout: Float
+  public var dropout: DropoutRates
   public var seed: UInt64
   /// Steps between evaluations; nil for one at the end of each epoch, 0 for never.
   public var evalEvery: Int?
@@ -51,7 +52,7 @@ public struct RunConfiguration: Sendable {
 
   public init(
     globalBatchSize: Int, totalSteps: Int, leafTokens: Int, optimizer: OptimizerConfiguration, learningRate: Double,
-    schedule: Schedule, maxGradNorm: Double?, dropout: Float, seed: UInt64, evalEvery: Int?, saveEvery: Int?,
+    schedule: Schedule, maxGradNorm: Double?, dropout: DropoutRates, seed: UInt64, evalEvery: Int?, saveEvery: Int?,
     keepCheckpoints: Int, logEvery: Int, maxTargetLength: Int, settings: [Setting]
   ) {
     self.globalBatchSize = globalBatchSize

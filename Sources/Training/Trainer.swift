@@ -141,7 +141,7 @@ public final class Trainer {
     let lossScale = lossScale
     let outcome = try engine.compute(
       leaves: plan.leaves, gradientScale: scale, lossScale: lossScale,
-      dropout: DropoutPolicy(rate: configuration.dropout, seed: configuration.seed, step: state.step))
+      dropout: DropoutPolicy(rates: configuration.dropout, seed: configuration.seed, step: state.step))
     let rate = configuration.learningRate * configuration.schedule.factor(step: state.scheduleStep)
     switch outcome {
     case .stopped:

@@ -38,10 +38,10 @@ extension TrainRun {
   /// The layers that need be computed once for each example; nil where the first one is trained, or dropout makes every
   /// step different.
   static func frozenLayers(
-    _ flags: ActivationCacheFlags, _ model: any LanguageModel, _ method: any PEFTMethod, dropout: Float
+    _ flags: ActivationCacheFlags, _ model: any LanguageModel, _ method: any PEFTMethod, dropout: DropoutRates
   ) -> FrozenLayers? {
     let layers = FrozenLayers(model, method, precision: flags.precision ?? .fp32)
-    if layers != nil, dropout == 0 { return layers }
+    if layers != nil, dropout.largest == 0 { return layers }
     if case .bytes = flags.limit {
       RunLog.notice(
         "no activation cache: "

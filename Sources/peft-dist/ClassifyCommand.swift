@@ -46,7 +46,8 @@ struct ClassifyCommand: ParsableCommand {
     let given = labelNames.map { $0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) } }
     let known = try adapter.flatMap { try LabelNamesFile.read(URL(fileURLWithPath: $0)) }
     let place = try Workplace(
-      folder, head: HeadRequest(labels: given ?? known), threads: 1, cache: DataFlags.cacheFolder(nil), world: nil)
+      folder, head: HeadRequest(labels: given ?? known, replacesOtherSize: adapter != nil), threads: 1,
+      cache: DataFlags.cacheFolder(nil), world: nil)
     guard let classifier = place.model as? any ClassifierModel, let head = classifier.description.head else {
       throw CheckpointError.wrongModelType(
         path: folder.config.origin, expected: ["bert", "roberta"],

@@ -80,11 +80,15 @@ enum ConfigurationFile {
       switch (kind, value.bool, Self.scalar(value)) {
       case (.flag, true?, _): return [flag]
       case (.flag, false?, _): return []
+      case (.invertible, true?, _): return [flag]
+      case (.invertible, false?, _): return ["--no-" + flag.dropFirst(2)]
       case (.value, _, let text?), (.list, _, let text?): return ["\(flag)=\(text)"]
       default:
         throw Failure.malformed(
           path: path,
-          reason: "\(line)\(key): expected \(kind == .flag ? "true or false" : "a value or a list of values")")
+          reason:
+            "\(line)\(key): expected \(kind == .flag || kind == .invertible ? "true or false" : "a value or a list of values")"
+        )
       }
     }
   }
@@ -110,6 +114,8 @@ private struct KnownFlags {
   enum Kind {
     /// Present or not: `--lowercase`.
     case flag
+    /// `--do-sample`, `--no-do-sample`, or neither.
+    case invertible
     case value
     /// May be given several times: `--stop`.
     case list
@@ -129,7 +135,8 @@ private struct KnownFlags {
         add(group.members)
       } else if let label, label.hasPrefix("_") {
         kinds[Self.flagName(label.dropFirst())] =
-          value is Flag<Bool> ? .flag : value is Option<[String]> ? .list : .value
+          value is Flag<Bool>
+          ? .flag : value is Flag<Bool?> ? .invertible : value is Option<[String]> ? .list : .value
       }
     }
   }

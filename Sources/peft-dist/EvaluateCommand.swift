@@ -48,7 +48,7 @@ struct EvaluateCommand: ParsableCommand {
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
     guard evalLimit ?? 1 >= 1 else { throw ValidationError("--eval-limit starts at 1") }
-    try search.requireSampling([("--seed", seed.map { "\($0)" })])
+    try search.requireUsed(model: model.model, sampling: [("--seed", seed.map { "\($0)" })])
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
 
@@ -83,9 +83,9 @@ struct EvaluateCommand: ParsableCommand {
     let dataset = try place.dataset(location, task: task, encoding: encoding, flags: data, visits: evalLimit)
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
     let set = try place.evaluationSet(dataset, examples: examples, task: task, location: location, flags: data)
-    let generation = search.options(
-      eosIDs: place.model.description.eosIDs, maxNewTokens: encoding.target, tokenizer: place.tokenizer,
-      seed: seed ?? SearchFlags.defaultSeed)
+    let generation = try search.judging(
+      place, task, maxNewTokens: encoding.target, seed: seed ?? SearchFlags.defaultSeed
+    ).options
     var reports: [EvaluationReport] = []
     var evaluator: LeafEvaluator?
     for method in methods {

@@ -38,10 +38,17 @@ struct GenerateCommand: ParsableCommand {
       "Cut sources to this many tokens, of a decoder such as GPT-2 the last ones (default: 512, or what the model has room for).",
       valueName: "tokens"))
   var maxSourceLength: Int?
-  @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
-  var maxNewTokens = 64
-  @Option(help: ArgumentHelp("Answers for each line: samples, otherwise at most --num-beams.", valueName: "n"))
-  var numReturnSequences = 1
+  @Option(
+    help: ArgumentHelp(
+      "Most tokens to generate (default: as the model's generation_config.json says, or 64).", valueName: "n"))
+  var maxNewTokens: Int?
+  @Option(
+    help: ArgumentHelp(
+      "Most tokens of an answer, of a decoder with its prompt, where --max-new-tokens is not given.", valueName: "n"))
+  var maxLength: Int?
+  @Option(
+    help: ArgumentHelp("Answers for each line: samples, otherwise at most --num-beams (default: 1).", valueName: "n"))
+  var numReturnSequences: Int?
   @OptionGroup(title: "Search") var search: SearchFlags
   @Option(help: ArgumentHelp("Sampling: another seed draws other answers (default: 42).", valueName: "n"))
   var seed: UInt64?
@@ -53,27 +60,33 @@ struct GenerateCommand: ParsableCommand {
   )
   var precision = Precision.fp32.rawValue
 
+  private static let usualNewTokens = 64
+
   func validate() throws {
     let most = DataFlags.lengths.upperBound
     let least = [
-      ("--max-source-length", maxSourceLength ?? 2, 2), ("--max-new-tokens", maxNewTokens, 1),
-      ("--num-return-sequences", numReturnSequences, 1), ("--threads-per-rank", threadsPerRank ?? 1, 1),
+      ("--max-source-length", maxSourceLength ?? 2, 2), ("--max-new-tokens", maxNewTokens ?? 1, 1),
+      ("--max-length", maxLength ?? 2, 2), ("--num-return-sequences", numReturnSequences ?? 1, 1),
+      ("--threads-per-rank", threadsPerRank ?? 1, 1),
     ]
     for (flag, value, bound) in least where !(bound...most).contains(value) {
       throw ValidationError("\(flag) \(value): expected \(bound) to \(most)")
     }
-    guard numReturnSequences <= (search.doSample ? 256 : search.numBeams) else {
+    let file = GenerationDefaults.peek(model.model)
+    let known = search.resolved(file, tells: false)
+    if let numReturnSequences, numReturnSequences > (known.isSampling ? 256 : known.beamCount) {
       throw ValidationError(
-        search.doSample
+        known.isSampling
           ? "--num-return-sequences \(numReturnSequences): expected at most 256"
-          : "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(search.numBeams)"
+          : "--num-return-sequences \(numReturnSequences): there are as many answers as beams: --num-beams \(known.beamCount)"
       )
     }
-    try search.requireSampling([("--seed", seed.map { "\($0)" })])
+    try search.requireUsed(model: model.model, sampling: [("--seed", seed.map { "\($0)" })])
     guard Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
     }
-    try search.check(most: maxNewTokens, flag: "--max-new-tokens")
+    let limit = maxNewTokens ?? maxLength ?? file.maxNewTokens ?? file.maxLength ?? Self.usualNewTokens
+    try search.check(most: limit, flag: "--max-new-tokens")
   }
 
   func run() throws {
@@ -82,6 +95,29 @@ struct GenerateCommand: ParsableCommand {
       try agreeOnKernels(over: nil)
       guard try generate() == .complete else { throw ExitCode(75) }
     }
+  }
+
+  /// How answers are generated: as the flags say, and where they are silent as the model's files do.
+  @MainActor
+  private func options(_ place: Workplace) throws -> GenerationOptions {
+    let defaults = try GenerationDefaults(place.folder)
+    let search = search.resolved(defaults)
+    let isOfFile = maxNewTokens == nil && maxLength == nil
+    // As HF: of the two the number of new tokens counts.
+    let newTokens = maxNewTokens ?? (isOfFile ? defaults.maxNewTokens : nil)
+    let length = newTokens == nil ? maxLength ?? defaults.maxLength : nil
+    if isOfFile, let limit = newTokens ?? length {
+      RunLog.notice(
+        "answers follow \(defaults.origin): \(newTokens == nil ? "max_length" : "max_new_tokens") \(limit); flags win over it"
+      )
+    }
+    var options = try search.options(
+      place.model.description, maxNewTokens: newTokens ?? length ?? Self.usualNewTokens, maxLength: length,
+      tokenizer: place.tokenizer,
+      seed: seed ?? SearchFlags.defaultSeed)
+    let most = search.isSampling ? 256 : options.beamCount
+    options.returnCount = numReturnSequences ?? min(defaults.returnCount ?? 1, most)
+    return options
   }
 
   /// Lines in leaves, each decoded by one worker; answers are printed in order as soon as all before them are there.
@@ -96,16 +132,22 @@ struct GenerateCommand: ParsableCommand {
     let evaluator = LeafEvaluator(model: place.model, method: method, weights: place.weights)
     let writer = try place.writer()
     let sites = evaluator.sites(pool: BufferPool())
-    var options = search.options(
-      eosIDs: place.model.description.eosIDs, maxNewTokens: maxNewTokens, tokenizer: place.tokenizer,
-      seed: seed ?? SearchFlags.defaultSeed)
-    options.returnCount = numReturnSequences
+    var options = try options(place)
+    let isDecoder = writer.description.kind == .decoder
+    if isDecoder, let length = options.maxLength, let positions = writer.description.positionCount {
+      options.maxLength = min(length, positions - method.occupiedPositionCount)
+    }
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
     let limit = try place.sourceLimit(
-      maxSourceLength, method, targetLength: writer.description.kind == .decoder ? maxNewTokens : 0)
+      maxSourceLength, method, targetLength: isDecoder ? (options.maxLength == nil ? options.maxNewTokens : 1) : 0)
     let lines = try lines()
     let sources = lines.map { source(of: $0, limit: limit, tokenizer, writer.description.kind) }
+    if isDecoder, let length = options.maxLength, let line = sources.firstIndex(where: { $0.count >= length }) {
+      throw ValidationError(
+        "line \(line + 1) has \(sources[line].count) tokens, of the \(length) that prompt and answer may have together; give "
+          + "--max-new-tokens, or a greater --max-length")
+    }
     let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.rowsPerSource)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()

@@ -1,11 +1,16 @@
 import ArgumentParser
+import NN
 import Tokenization
 import Training
 
-/// How answers are searched for, under the names of HF `GenerationConfig`.
+/// How answers are searched for, under the names of HF `GenerationConfig`. What no flag says is as `generation_config.json` of the
+/// model has it (`resolved`).
 struct SearchFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("Hypotheses searched side by side; 1 is greedy decoding.", valueName: "n"))
-  var numBeams = 1
+  @Option(
+    help: ArgumentHelp(
+      "Hypotheses searched side by side; 1 is greedy decoding (default: that of the model's generation_config.json, as of all these settings; or 1).",
+      valueName: "n"))
+  var numBeams: Int?
   @Option(
     parsing: .unconditional,
     help: ArgumentHelp(
@@ -17,21 +22,37 @@ struct SearchFlags: ParsableArguments {
       "Beam search: stop once --num-beams answers are finished (true), once better ones are unlikely (false, the default), or impossible (never).",
       valueName: "when"))
   var earlyStopping: String?
-  @Option(help: ArgumentHelp("Fewest tokens to generate.", valueName: "n"))
-  var minNewTokens = 0
+  @Option(help: ArgumentHelp("Fewest tokens to generate (default: 0).", valueName: "n"))
+  var minNewTokens: Int?
   @Option(
     help: ArgumentHelp(
-      "Fewest tokens of an answer, the start token included, where --min-new-tokens is not given.", valueName: "n"))
-  var minLength = 0
-  @Option(help: ArgumentHelp("No n-gram of this size twice; 0 for no rule.", valueName: "n"))
-  var noRepeatNgramSize = 0
-  @Option(help: ArgumentHelp("Divide the scores of tokens already there by this.", valueName: "x"))
-  var repetitionPenalty = 1.0
+      "Fewest tokens of an answer, the start token included, where --min-new-tokens is not given (default: 0).",
+      valueName: "n"))
+  var minLength: Int?
+  @Option(help: ArgumentHelp("No n-gram of this size twice; 0 for no rule (default: 0).", valueName: "n"))
+  var noRepeatNgramSize: Int?
+  @Option(help: ArgumentHelp("Divide the scores of tokens already there by this (default: 1).", valueName: "x"))
+  var repetitionPenalty: Double?
+  @Option(help: ArgumentHelp("Never generate these tokens, as 5,9; none for no rule.", valueName: "ids"))
+  var suppressTokens: String?
+  @Option(help: ArgumentHelp("Never begin an answer with these tokens; none for no rule.", valueName: "ids"))
+  var beginSuppressTokens: String?
+  @Option(
+    help: ArgumentHelp("Never generate these sequences of tokens, as [[5,9],[7]]; [] for no rule.", valueName: "lists"))
+  var badWordsIds: String?
+  @Option(
+    help: ArgumentHelp(
+      "Begin every answer with this token, where the prompt is one token, as T5's; none for no rule.", valueName: "id"))
+  var forcedBosTokenId: String?
+  @Option(
+    help: ArgumentHelp(
+      "End answers of the greatest length with one of these tokens; none for no rule.", valueName: "ids"))
+  var forcedEosTokenId: String?
   @Option(
     help: ArgumentHelp("End an answer at this text and cut it there; may be given several times.", valueName: "text"))
   var stop: [String] = []
-  @Flag(help: "Draw each token by its probability instead of taking the best.")
-  var doSample = false
+  @Flag(inversion: .prefixedNo, help: "Draw each token by its probability instead of taking the best.")
+  var doSample: Bool?
   @Option(
     help: ArgumentHelp("Sampling: divide scores by this; below 1 likely tokens gain (default: 1).", valueName: "x"))
   var temperature: Double?
@@ -47,22 +68,21 @@ struct SearchFlags: ParsableArguments {
       "Sampling: from tokens at least this times as likely as the best one (default: 0, all).", valueName: "p"))
   var minP: Double?
 
+  var beamCount: Int { numBeams ?? 1 }
+  var isSampling: Bool { doSample == true }
+
   func validate() throws {
-    guard (1...256).contains(numBeams) else {
-      throw ValidationError("--num-beams \(numBeams): expected 1 to 256")
+    guard (1...256).contains(beamCount) else {
+      throw ValidationError("--num-beams \(beamCount): expected 1 to 256")
     }
     let least = [
       ("--min-new-tokens", minNewTokens), ("--min-length", minLength), ("--no-repeat-ngram-size", noRepeatNgramSize),
     ]
-    for (flag, value) in least where value < 0 { throw ValidationError("\(flag) \(value): expected 0 or more") }
-    guard repetitionPenalty > 0, repetitionPenalty.isFinite else {
-      throw ValidationError("--repetition-penalty \(repetitionPenalty): expected a number above 0")
+    for case (let flag, let value?) in least where value < 0 {
+      throw ValidationError("\(flag) \(value): expected 0 or more")
     }
-    let ofBeams = [
-      ("--length-penalty", lengthPenalty.map { "\($0)" }), ("--early-stopping", earlyStopping),
-    ]
-    for case (let flag, let value?) in ofBeams where numBeams == 1 {
-      throw ValidationError("\(flag) \(value) is for beam search: give --num-beams, 2 or more, too")
+    guard repetitionPenalty.map({ $0 > 0 && $0.isFinite }) ?? true else {
+      throw ValidationError("--repetition-penalty \(repetitionPenalty ?? 0): expected a number above 0")
     }
     guard lengthPenalty?.isFinite ?? true else {
       throw ValidationError("--length-penalty \(lengthPenalty ?? 0): expected a finite number")
@@ -71,16 +91,10 @@ struct SearchFlags: ParsableArguments {
       throw ValidationError("--early-stopping \(earlyStopping): expected true, false or never")
     }
     guard !stop.contains("") else { throw ValidationError("--stop: the text is empty, it would end every answer") }
-    try validateSampling()
-  }
-
-  private func validateSampling() throws {
-    try requireSampling([
-      ("--temperature", temperature.map { "\($0)" }), ("--top-k", topK.map { "\($0)" }),
-      ("--top-p", topP.map { "\($0)" }), ("--min-p", minP.map { "\($0)" }),
-    ])
-    guard !doSample || numBeams == 1 else {
-      throw ValidationError("--do-sample does not go with --num-beams \(numBeams): leave one of them out")
+    for (flag, text) in idFlags where text != nil { _ = try Self.ids(text, flag: flag) }
+    _ = try badWords()
+    guard !isSampling || beamCount == 1 else {
+      throw ValidationError("--do-sample does not go with --num-beams \(beamCount): leave one of them out")
     }
     guard temperature.map({ $0 > 0 && $0.isFinite }) ?? true else {
       throw ValidationError("--temperature \(temperature ?? 0): expected a number above 0")
@@ -94,19 +108,34 @@ struct SearchFlags: ParsableArguments {
     }
   }
 
-  /// Refuses flags that only sampling looks at.
-  func requireSampling(_ flags: [(flag: String, value: String?)]) throws {
-    for case (let flag, let value?) in flags where !doSample {
+  /// Refuses flags that the kind of search does not look at, whether flags or the model's files chose it.
+  ///
+  /// - Parameters:
+  ///   - model: folder of the model; one that cannot be read is told of later.
+  ///   - sampling: flags of the command that are for sampling as well.
+  func requireUsed(model: String, sampling: [(flag: String, value: String?)] = []) throws {
+    let search = resolved(GenerationDefaults.peek(model), tells: false)
+    let ofBeams = [
+      ("--length-penalty", lengthPenalty.map { "\($0)" }), ("--early-stopping", earlyStopping),
+    ]
+    for case (let flag, let value?) in ofBeams where search.beamCount == 1 {
+      throw ValidationError("\(flag) \(value) is for beam search: give --num-beams, 2 or more, too")
+    }
+    let ofSampling = [
+      ("--temperature", temperature.map { "\($0)" }), ("--top-k", topK.map { "\($0)" }),
+      ("--top-p", topP.map { "\($0)" }), ("--min-p", minP.map { "\($0)" }),
+    ]
+    for case (let flag, let value?) in ofSampling + sampling where !search.isSampling {
       throw ValidationError("\(flag) \(value) is for sampling: give --do-sample, too")
     }
   }
 
   /// A fewest number of tokens above the most is a mistake.
   func check(most: Int, flag: String) throws {
-    guard minNewTokens <= most else {
+    if let minNewTokens, minNewTokens > most {
       throw ValidationError("--min-new-tokens \(minNewTokens): \(flag) allows \(most)")
     }
-    guard minLength <= most + 1 else {
+    if let minLength, minLength > most + 1 {
       throw ValidationError("--min-length \(minLength): \(flag) allows \(most + 1), the start token included")
     }
   }
@@ -114,19 +143,38 @@ struct SearchFlags: ParsableArguments {
   /// - Parameters:
   ///   - tokenizer: reads answers for the stop strings.
   ///   - seed: of the draws, where there are any.
-  func options(eosIDs: [Int32], maxNewTokens: Int, tokenizer: any Tokenizer, seed: UInt64) -> GenerationOptions {
-    var options = GenerationOptions(eosIDs: eosIDs)
+  /// - Throws: `ValidationError` for a token that the model does not have.
+  func options(
+    _ model: ModelDescription, maxNewTokens: Int, maxLength: Int? = nil, tokenizer: any Tokenizer, seed: UInt64
+  ) throws -> GenerationOptions {
+    var options = GenerationOptions(eosIDs: model.eosIDs)
     options.maxNewTokens = maxNewTokens
-    options.minNewTokens = minNewTokens
+    options.maxLength = maxLength
+    options.minNewTokens = minNewTokens ?? 0
     // As HF: of the two the number of new tokens counts.
-    options.minLength = minNewTokens > 0 ? 0 : minLength
-    options.noRepeatNgramSize = noRepeatNgramSize
-    options.repetitionPenalty = Float(repetitionPenalty)
-    options.beamCount = numBeams
+    options.minLength = options.minNewTokens > 0 ? 0 : minLength ?? 0
+    options.noRepeatNgramSize = noRepeatNgramSize ?? 0
+    options.repetitionPenalty = Float(repetitionPenalty ?? 1)
+    options.beamCount = beamCount
     options.lengthPenalty = lengthPenalty ?? 1
     options.earlyStopping = earlyStopping.flatMap(GenerationOptions.EarlyStopping.init) ?? .whenHopeless
     options.stops = StopStrings(stop, tokenizer)
-    guard doSample else { return options }
+    options.badWords = try badWords()
+    options.suppressedIDs = try Self.ids(suppressTokens, flag: "--suppress-tokens")
+    options.suppressedFirstIDs = try Self.ids(beginSuppressTokens, flag: "--begin-suppress-tokens")
+    options.forcedFirstID = try Self.ids(forcedBosTokenId, flag: "--forced-bos-token-id").first
+    options.forcedLastIDs = try Self.ids(forcedEosTokenId, flag: "--forced-eos-token-id")
+    let named = [
+      ("--bad-words-ids", options.badWords.flatMap(\.self)), ("--suppress-tokens", options.suppressedIDs),
+      ("--begin-suppress-tokens", options.suppressedFirstIDs),
+      ("--forced-bos-token-id", [options.forcedFirstID].compactMap(\.self)),
+      ("--forced-eos-token-id", options.forcedLastIDs),
+    ]
+    for (flag, ids) in named {
+      guard let stranger = ids.first(where: { $0 >= model.vocabularySize }) else { continue }
+      throw ValidationError("\(flag) \(stranger): the model has the ids 0 to \(model.vocabularySize - 1)")
+    }
+    guard isSampling else { return options }
     var sampling = SamplingOptions(seed: seed)
     sampling.temperature = Float(temperature ?? 1)
     sampling.topK = topK ?? sampling.topK

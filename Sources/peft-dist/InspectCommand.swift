@@ -40,7 +40,7 @@ struct InspectCommand: ParsableCommand {
   }
 
   private func adapter(_ url: URL) throws {
-    let folder = try AdapterFolder.read(url)
+    let folder = try AdapterFolder.read(url, isChecked: false)
     print("adapter \(url.path)")
     for (key, value) in folder.config.members.sorted(by: { $0.key < $1.key }) where value != .null {
       print("  \(key): \(value.encoded(.compact))")

@@ -157,8 +157,10 @@ struct MethodFlags: ParsableArguments {
     options.targetModules = targetModules.map { ModuleSelection(text: $0) }
     options.usesRankStabilization = useRslora
     options.bias = LoRABias(rawValue: loraBias) ?? .none
-    options.rankPattern = try Self.pairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) }
-    options.alphaPattern = try Self.pairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) }
+    options.rankPattern = ModulePatterns(
+      try Self.orderedPairs(loraRankPattern, flag: "--lora-rank-pattern") { Int($0) })
+    options.alphaPattern = ModulePatterns(
+      try Self.orderedPairs(loraAlphaPattern, flag: "--lora-alpha-pattern") { Double($0) })
     options.modulesToSave = Self.list(modulesToSave)
     options.usesMagnitudes = useDora
     options.loraInitialization = LoRAInitialization(rawValue: loraInit) ?? .standard
@@ -200,14 +202,18 @@ struct MethodFlags: ParsableArguments {
   }
 
   static func pairs<Value>(_ text: String?, flag: String, _ parse: (Substring) -> Value?) throws -> [String: Value] {
-    var result: [String: Value] = [:]
-    for pair in text?.split(separator: ",") ?? [] {
+    Dictionary(try orderedPairs(text, flag: flag, parse), uniquingKeysWith: { $1 })
+  }
+
+  private static func orderedPairs<Value>(
+    _ text: String?, flag: String, _ parse: (Substring) -> Value?
+  ) throws -> [(String, Value)] {
+    try (text?.split(separator: ",") ?? []).map { pair in
       guard let equals = pair.lastIndex(of: "="), let value = parse(pair[pair.index(after: equals)...]) else {
         throw ValidationError("\(flag): expected PATTERN=NUMBER, found '\(pair)'")
       }
-      result[String(pair[..<equals])] = value
+      return (String(pair[..<equals]), value)
     }
-    return result
   }
 
   /// Every setting by its name in `run.yaml`.

@@ -15,10 +15,11 @@ struct TaskChoice {
   ///   - adapter: an adapter that names the labels of its head.
   ///   - takesModelLabels: whether a head that the checkpoint has is used as it is, its `id2label` naming the labels.
   ///   - template: of a prompt; nil for that of `adapter`, if it has one.
+  ///   - replacesHead: whether a head for another number of labels gives way to a new one; it does to that of `adapter`.
   ///   - seed: of a head that the checkpoint lacks.
   init(
     _ flags: DataFlags, model: String, adapter: String?, takesModelLabels: Bool = false, template: String? = nil,
-    seed: UInt64,
+    replacesHead: Bool = false, seed: UInt64,
     location: (any TextTask) throws -> URL
   ) throws {
     folder = try ModelFolder(URL(fileURLWithPath: model))
@@ -42,7 +43,8 @@ struct TaskChoice {
     }
     let isRegression = task.metrics == .regression
     head = HeadRequest(
-      labels: isRegression ? ["value"] : task.labels, problem: isRegression ? .regression : .singleLabel, seed: seed)
+      labels: isRegression ? ["value"] : task.labels, problem: isRegression ? .regression : .singleLabel, seed: seed,
+      replacesOtherSize: replacesHead || adapter != nil)
   }
 
   /// The names in a model's configuration; nil for those that HF gives where nobody gave any.

@@ -1,4 +1,5 @@
 import Checkpoints
+import NN
 import Tasks
 import Training
 import Yams
@@ -13,13 +14,17 @@ extension TrainCommand {
   ///   - learningRate: nil where the optimizer finds its own.
   ///   - learningRateOf: of several methods that of each.
   func settings(
-    totalSteps: Int, learningRate: Double?, learningRateOf: String?, dropout: Double, encoding: ExampleEncoding,
+    totalSteps: Int, learningRate: Double?, learningRateOf: String?, dropout: DropoutRates, encoding: ExampleEncoding,
     labels: [String],
     modelIdentity: String,
     trainCount: Int, trainData: String, validationData: String?, leafTokens: Int
   ) -> [RunConfiguration.Setting] {
     func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
     func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
+    // Rates that differ from place to place are those of the model, which model_identity stands for.
+    func rate(_ rates: DropoutRates) -> JSON {
+      self.dropout.map { .double($0) } ?? rates.common.map { .double(Double($0)) } ?? .null
+    }
     let altering: [(String, JSON)] = [
       ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
       ("max_source_length", .integer(encoding.form == .continuation ? encoding.textLength : encoding.source)),
@@ -39,19 +44,26 @@ extension TrainCommand {
       ("learning_rate_of", text(learningRateOf)), ("init_adapter", text(initAdapter)),
       ("schedule", .string(schedule)),
       ("warmup_steps", .integer(warmupSteps)), ("weight_decay", .double(weightDecay)),
-      ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", .double(dropout)),
+      ("max_grad_norm", .double(maxGradNorm)), ("non_finite", .string(nonFinite)), ("dropout", rate(dropout)),
       ("activation_cache_precision", .string(cache.activationCachePrecision)),
-      ("seed", .integer(Int(seed))),
+      ("seed", .integer(Int(seed))), ("ignore_mismatched_head", ignoreMismatchedHead ? true : .null),
     ]
     let answers: [(String, JSON)] = [
-      ("num_beams", .integer(search.numBeams)), ("length_penalty", search.lengthPenalty.map { .double($0) } ?? .null),
-      ("early_stopping", text(search.earlyStopping)), ("min_new_tokens", .integer(search.minNewTokens)),
-      ("min_length", .integer(search.minLength)), ("no_repeat_ngram_size", .integer(search.noRepeatNgramSize)),
-      ("repetition_penalty", .double(search.repetitionPenalty)),
+      ("num_beams", .integer(search.beamCount)), ("length_penalty", search.lengthPenalty.map { .double($0) } ?? .null),
+      ("early_stopping", text(search.earlyStopping)), ("min_new_tokens", .integer(search.minNewTokens ?? 0)),
+      ("min_length", .integer(search.minLength ?? 0)),
+      ("no_repeat_ngram_size", .integer(search.noRepeatNgramSize ?? 0)),
+      ("repetition_penalty", .double(search.repetitionPenalty ?? 1)),
     ]
     let sampling: [(String, JSON)] =
       (search.stop.isEmpty ? [] : [("stop", .array(search.stop.map { .string($0) }))])
-      + (search.doSample
+      + [
+        ("suppress_tokens", search.suppressTokens), ("begin_suppress_tokens", search.beginSuppressTokens),
+        ("bad_words_ids", search.badWordsIds), ("forced_bos_token_id", search.forcedBosTokenId),
+        ("forced_eos_token_id", search.forcedEosTokenId),
+      ].compactMap { key, value in value.map { (key, .string($0)) } }
+      + (search.doSample == false ? [("do_sample", false)] : [])
+      + (search.isSampling
         ? [
           ("do_sample", true), ("temperature", .double(search.temperature ?? 1)), ("top_k", number(search.topK)),
           ("top_p", .double(search.topP ?? 1)), ("min_p", .double(search.minP ?? 0)),

@@ -17,6 +17,9 @@ struct TrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("YAML file of flags (learning_rate: 0.3); flags typed win.", valueName: "file"))
   var config: String?
   @OptionGroup(title: "Model") var model: ModelFlags
+  @Flag(
+    help: "Start a new head where that of the model is for another number of labels (ignore_mismatched_sizes).")
+  var ignoreMismatchedHead = false
   @OptionGroup(title: "Data") var data: DataFlags
   @Option(help: ArgumentHelp("Training file or folder, instead of the one in --data-dir.", valueName: "file"))
   var trainFile: String?
@@ -171,6 +174,7 @@ struct TrainCommand: ParsableCommand {
     guard Schedule.names.contains(schedule) else {
       throw ValidationError("--schedule \(schedule): expected \(Schedule.names.joined(separator: ", "))")
     }
+    try search.requireUsed(model: model.model)
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
     guard data.dataDir != nil || trainFile != nil else {
       throw ValidationError("--data-dir or --train-file is needed")

@@ -25,6 +25,8 @@ struct TrainRun {
   let configuration: RunConfiguration
   let tuned: any PEFTMethod
   let frozen: FrozenLayers?
+  /// How answers are generated that judge.
+  private let generation: GenerationOptions
   /// What makes source and target of plain texts, anew in every epoch.
   let objective: Objective?
   /// Learning rate, of several methods that of each.
@@ -46,12 +48,12 @@ struct TrainRun {
 
   /// - Parameter place: one where a run on the same base and task was made before.
   init(_ flags: TrainCommand, world: World?, place known: Workplace? = nil) throws {
-    self.flags = flags
+    var flags = flags
     self.world = world
     PhaseBoard.enter("reading the data")
     let choice = try TaskChoice(
       flags.data, model: flags.model.model, adapter: flags.initAdapter,
-      template: flags.method.promptTemplate, seed: flags.seed,
+      template: flags.method.promptTemplate, replacesHead: flags.ignoreMismatchedHead, seed: flags.seed,
       location: { try Self.trainLocation(flags, $0) })
     task = choice.task
     trainLocation = try Self.trainLocation(flags, task)
@@ -60,6 +62,11 @@ struct TrainRun {
       ?? Workplace(
         choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
         cache: flags.data.cacheFolder, world: world)
+    if let head = place.model.description.head, let old = head.replacedLabelCount, flags.initAdapter == nil {
+      RunLog.warning(
+        "the head of \(choice.folder.url.path) for \(old) labels gives way to a new one for \(head.labels.count), as "
+          + "--ignore-mismatched-head asks")
+    }
     let options = try flags.method.options(
       textIDs: place.tokenizer.encode, wordIDs: place.tokenizer.tokens, labelIDs: place.labelIDs(task))
     let request = try flags.methodRequest()
@@ -70,6 +77,9 @@ struct TrainRun {
       tuned = try request.make(options, place.model, seed: flags.seed)
     }
     encoding = try place.encoding(flags.data, task, tuned)
+    (flags.search, generation) = try flags.search.judging(
+      place, task, maxNewTokens: encoding.target, seed: flags.seed)
+    self.flags = flags
     PhaseBoard.enter("reading the data")
     train = try place.dataset(
       trainLocation, task: task,
@@ -128,7 +138,7 @@ struct TrainRun {
   ) throws -> RunConfiguration {
     let perEpoch = (trainCount + flags.globalBatchSize - 1) / flags.globalBatchSize
     let total = flags.steps ?? flags.epochs * perEpoch
-    let dropout = flags.dropout ?? Double(place.model.description.dropoutRate)
+    let dropout = flags.dropout.map { DropoutRates(Float($0)) } ?? place.model.description.dropoutRates
     let learningRate = request.rate
     let leafTokens = flags.leaf.leafTokens ?? place.model.description.leafTokens
     var optimizer = OptimizerConfiguration(
@@ -142,7 +152,7 @@ struct TrainRun {
       globalBatchSize: flags.globalBatchSize, totalSteps: total, leafTokens: leafTokens,
       optimizer: optimizer, learningRate: learningRate,
       schedule: try Schedule(named: flags.schedule, warmupSteps: flags.warmupSteps, totalSteps: total),
-      maxGradNorm: flags.maxGradNorm > 0 ? flags.maxGradNorm : nil, dropout: Float(dropout), seed: flags.seed,
+      maxGradNorm: flags.maxGradNorm > 0 ? flags.maxGradNorm : nil, dropout: dropout, seed: flags.seed,
       evalEvery: flags.evalEvery, saveEvery: flags.saveEvery, keepCheckpoints: flags.keepCheckpoints,
       logEvery: flags.logEvery, maxTargetLength: encoding.target,
       settings: flags.settings(
@@ -228,9 +238,7 @@ struct TrainRun {
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights), world: world,
       workers: place.workers,
       tokenizer: place.tokenizer, leafTokens: configuration.leafTokens,
-      generation: flags.search.options(
-        eosIDs: place.model.description.eosIDs, maxNewTokens: configuration.maxTargetLength,
-        tokenizer: place.tokenizer, seed: flags.seed))
+      generation: generation)
   }
 
   func makeTrainer(_ evaluation: Evaluation? = nil, identity: NumericIdentity, folder: RunFolder?) throws -> Trainer {

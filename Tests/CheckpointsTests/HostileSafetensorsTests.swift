@@ -74,7 +74,7 @@ private let wholeFiles: [HostileFile] = [
 private let brokenTensors: [HostileFile] = [
   .init("number as tensor", safetensors("{\"w\":7}"), tensor: "w", words: "found 7"),
   .init("null as tensor", safetensors("{\"w\":null}"), tensor: "w", words: "found null"),
-  .tensor("unknown dtype", dtype: "\"F8_E4M3\"", words: "dtype 'F8_E4M3' is not supported"),
+  .tensor("unknown dtype", dtype: "\"F4\"", words: "dtype 'F4' is not supported"),
   .tensor("number as dtype", dtype: "4", words: "dtype must be a string"),
   .tensor("negative dimension", shape: "[-2]", words: "found [-2]"),
   .tensor("two negative dimensions", shape: "[-1,-2]", words: "integers from 0 on"),

@@ -16,7 +16,8 @@ import Testing
       run.expectOneError(containing: parts)
     }
     try expectRefusal("nix", [tiny.file("nix").path, "check the path"])
-    try expectRefusal("lora", ["adapter_config.json is missing", "subfolder 'adapter'"])
+    try expectRefusal(
+      "lora", ["adapter_config.json is missing", "give \(tiny.file("lora/adapter").path), where one is"])
 
     let copy = tiny.file("copy")
     func spoil(_ change: () throws -> Void) throws {

@@ -15,7 +15,7 @@ import Testing
     var testDescription: String { "\(name) \(flags.joined(separator: " "))" }
   }
 
-  private static let families = [
+  static let families = [
     Family(name: "gpt2", task: "cnn_dailymail", flags: ["--method", "lora", "--target-modules", "c_attn,c_fc"]),
     Family(name: "gpt2", task: "cnn_dailymail", flags: ["--method", "prefix-tuning", "--loss-on", "all"]),
     Family(name: "roberta", task: "mrpc", flags: ["--method", "p-tuning", "--prompt-encoder", "mlp"]),

@@ -225,6 +225,11 @@ import Testing
     (["generate", "--model", "m", "--length-penalty", "2"], "--length-penalty 2.0 is for beam search"),
     (["generate", "--model", "m", "--num-beams", "2", "--early-stopping", "soon"], "expected true, false or never"),
     (["generate", "--model", "m", "--num-beams", "2", "--num-return-sequences", "3"], "--num-beams 2"),
+    (
+      ["generate", "--model", "m", "--suppress-tokens", "5,x"],
+      "--suppress-tokens 5,x: expected ids such as 5,9, or none"
+    ),
+    (["generate", "--model", "m", "--bad-words-ids", "5"], "--bad-words-ids 5: expected lists of ids"),
     (["generate", "--model", "m", "--min-new-tokens", "65"], "--max-new-tokens allows 64"),
     (["generate", "--model", "m", "--temperature", "0.7"], "--temperature 0.7 is for sampling: give --do-sample"),
     (["generate", "--model", "m", "--top-k", "0"], "--top-k 0 is for sampling"),

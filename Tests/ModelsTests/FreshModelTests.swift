@@ -79,7 +79,7 @@ import Testing
       try FreshModel(family, shape()).write(to: folder, seed: 3)
       let model = try ModelCatalogue.load(ModelFolder(folder))
       #expect(model.description.vocabularySize == 512 && model.description.layerCount == 2)
-      #expect(model.description.dropoutRate == 0.1)
+      #expect(model.description.dropoutRates.hidden == 0.1)
     }
   }
 

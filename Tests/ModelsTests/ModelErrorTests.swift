@@ -9,7 +9,9 @@ import Testing
 @Suite struct ModelErrorTests {
   private static let badValues: [(key: String, value: JSON)] = [
     ("d_model", .null), ("d_model", 0), ("d_model", "64"), ("vocab_size", -1), ("num_layers", 0),
-    ("num_layers", 100_000), ("num_heads", 1.5), ("feed_forward_proj", "tanh"),
+    ("num_layers", 100_000), ("num_heads", 1.5), ("feed_forward_proj", "softmax"),
+    ("feed_forward_proj", "gated-gelu-new"), ("dense_act_fn", "relu6"),
+    ("is_gated_act", 1),
     ("feed_forward_proj", "gated-relu6"),
     ("dropout_rate", 1), ("dropout_rate", -0.1), ("relative_attention_num_buckets", 6),
     ("relative_attention_num_buckets", 2), ("eos_token_id", 512), ("eos_token_id", []), ("pad_token_id", -1),
@@ -20,6 +22,9 @@ import Testing
   func aBadConfigurationNamesItsKey(index: Int) throws {
     let (key, value) = Self.badValues[index]
     var config = try Golden.config("t5_v10")
+    // These come before feed_forward_proj.
+    config["dense_act_fn"] = nil
+    config["is_gated_act"] = nil
     config[key] = value
     let error = try #require(throws: CheckpointError.self) {
       _ = try T5Configuration(JSONObject(config, origin: "/models/x/config.json"), generation: nil)
@@ -32,7 +37,9 @@ import Testing
   }
 
   @Test func optionalKeysHaveTheirDefaults() throws {
-    let required = ["vocab_size", "d_model", "d_kv", "num_heads", "d_ff", "num_layers"]
+    let required = [
+      "vocab_size", "d_model", "d_kv", "num_heads", "d_ff", "num_layers", "decoder_start_token_id",
+    ]
     let config = try Golden.config("t5_v10").filter { required.contains($0.key) }
     let configuration = try T5Configuration(JSONObject(config, origin: "config"), generation: nil)
     #expect(configuration.decoderLayerCount == 2 && configuration.bucketCount == 32)
@@ -41,6 +48,28 @@ import Testing
         && configuration.dropoutRate == 0.1)
     #expect(configuration.scalesOutputs && !configuration.isGated)
     #expect(configuration.padID == 0 && configuration.startID == 0 && configuration.eosIDs == [1])
+  }
+
+  /// Names that HF's classes read as well, and the width of a head where nobody says it.
+  @Test func otherNamesOfSizes() throws {
+    let names = ["hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers"]
+    var config = try Golden.config("t5_v10")
+    for (name, key) in names {
+      config[name] = config[key]
+      config[key] = nil
+    }
+    config["d_kv"] = nil
+    let configuration = try T5Configuration(JSONObject(config, origin: "config"), generation: nil)
+    #expect(configuration.hiddenSize == 64 && configuration.headWidth == 64 && configuration.layerCount == 2)
+    config["head_dim"] = 16
+    #expect(try T5Configuration(JSONObject(config, origin: "config"), generation: nil).headWidth == 16)
+    var gpt2 = try Golden.config("gpt2")
+    for (name, key) in [("hidden_size", "n_embd"), ("max_position_embeddings", "n_positions")] {
+      gpt2[name] = gpt2[key]
+      gpt2[key] = nil
+    }
+    let other = try GPT2Configuration(JSONObject(gpt2, origin: "config"), generation: nil)
+    #expect(other.hiddenSize == 64 && other.positionCount == 128)
   }
 
   /// The scale of tied outputs, as transformers 5 and hub files state it.
@@ -56,7 +85,7 @@ import Testing
       try T5Configuration(JSONObject(config, origin: "config"), generation: nil).scalesOutputs == expected)
   }
 
-  /// A GPT-2 that says so has a head of its own: one that is twice the embedding gives twice the logits.
+  /// A head that is twice the embedding gives twice the logits, whether the configuration says so or not (transformers 5).
   @Test func anUntiedHeadIsNotTheEmbedding() throws {
     try withTemporaryFolder { folder in
       var config = try Golden.config("gpt2")
@@ -68,10 +97,15 @@ import Testing
       try writeModel(config, weights, to: folder)
       func logits() throws -> [Float] {
         let model = try GPT2(ModelFolder(folder))
-        #expect(model.parameters.contains { $0.name == "lm_head.weight" } == !model.configuration.isTied)
+        #expect(model.parameters.contains { $0.name == "lm_head.weight" } == (weights["lm_head.weight"] != nil))
         return model.logits(Examples.leaf([0]), FrozenBase().inferencePass()).value.values
       }
+      let doubled = try logits()
+      weights["lm_head.weight"] = nil
+      try writeModel(config, weights, to: folder)
       let tied = try logits()
+      #expect(doubled == tied.map { 2 * $0 })
+      weights["lm_head.weight"] = head
       config["tie_word_embeddings"] = false
       try writeModel(config, weights, to: folder)
       #expect(try logits() == tied.map { 2 * $0 })
@@ -86,7 +120,9 @@ import Testing
     let config = JSONObject(try Golden.config("t5_v10"), origin: "config")
     let generation = JSONObject(["eos_token_id": [1, 7], "decoder_start_token_id": 3], origin: "generation")
     let configuration = try T5Configuration(config, generation: generation)
-    #expect(configuration.eosIDs == [1, 7] && configuration.startID == 3 && configuration.padID == 0)
+    #expect(configuration.eosIDs == [1, 7] && configuration.padID == 0)
+    // A loss begins with the start token of config.json, as HF's forward pass does.
+    #expect(configuration.generationStartID == 3 && configuration.startID == 0)
   }
 
   @Test func whatIsMissingMisshapenAndLeftOverIsListedAtOnce() throws {

@@ -63,7 +63,7 @@ import Testing
     let method = try MethodCatalogue.read(read, model: model)
     let files = try method.adapterFiles(baseModelName: read.config.string("base_model_name_or_path"))
     guard case .object(let members)? = files.config else { throw NoConfiguration() }
-    return (members, files.tensors)
+    return (members.dictionary, files.tensors)
   }
   private struct NoConfiguration: Error {}
 
@@ -144,7 +144,7 @@ import Testing
   @Test(
     arguments: [
       ("init_lora_weights", "olora"), ("init_lora_weights", "pissa_niter_4"),
-      ("layer_replication", [[0, 1], [0, 2]]), ("lora_bias", true), ("exclude_modules", ["k"]),
+      ("layer_replication", [[0, 1], [0, 2]]), ("lora_bias", true),
       ("target_parameters", ["w"]), ("trainable_token_indices", [3]), ("use_qalora", true),
       ("use_bdlora", true),
       ("alora_invocation_tokens", [5, 6]), ("megatron_config", ["tensor_parallel": 2]), ("peft_type", "POLY"),
