@@ -96,12 +96,17 @@ extension MethodEntry {
 }
 
 extension MethodEntry {
-  /// Methods whose files may hold tensors of the base besides.
-  private static let savingTypes = ["LORA", "IA3", "LN_TUNING"]
+  /// Methods of HF PEFT, whose files may hold tensors of the base besides: the prefix of their names.
+  private static let savedPrefixes = [
+    "LORA": "base_model.model.", "IA3": "base_model.model.", "LN_TUNING": "base_model.model.",
+    "PROMPT_TUNING": "base_model.", "P_TUNING": "base_model.", "PREFIX_TUNING": "base_model.",
+  ]
 
   fileprivate func readSaved(_ folder: AdapterFolder, _ model: any LanguageModel) throws -> any PEFTMethod {
-    guard let peftType, Self.savingTypes.contains(peftType) else { return try read(folder, model) }
-    return try SavedModules.read(folder, model, savesModules: peftType != "LORA") { try read($0, model) }
+    guard let peftType, let prefix = Self.savedPrefixes[peftType] else { return try read(folder, model) }
+    return try SavedModules.read(
+      folder, model, prefix: prefix, savesModules: ["IA3", "LN_TUNING"].contains(peftType)
+    ) { try read($0, model) }
   }
 }
 

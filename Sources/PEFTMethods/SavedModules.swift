@@ -16,12 +16,10 @@ public final class SavedModules: MergeableMethod {
   private let modules: [String]
   private let siteCount: Int
 
-  private static let prefix = "base_model.model."
-
-  private init(_ method: any PEFTMethod, _ saved: Saved) {
+  private init(_ method: any PEFTMethod, _ saved: Saved, prefix: String) {
     self.method = method
     base = saved.tensors.map(\.base)
-    copies = saved.tensors.map { Parameter(Self.prefix + $0.base.name, $0.value) }
+    copies = saved.tensors.map { Parameter(prefix + $0.base.name, $0.value) }
     trainedCount = saved.trainedCount
     modules = saved.modules
     siteCount = method.siteValues.count
@@ -86,9 +84,11 @@ public final class SavedModules: MergeableMethod {
 
   /// The method in a folder, with the tensors that are saved beside it.
   ///
-  /// - Parameter savesModules: whether the method leaves `modules_to_save` to this type.
+  /// - Parameters:
+  ///   - prefix: of the names of the base's tensors in the file.
+  ///   - savesModules: whether the method leaves `modules_to_save` to this type.
   static func read(
-    _ folder: AdapterFolder, _ model: any LanguageModel, savesModules: Bool,
+    _ folder: AdapterFolder, _ model: any LanguageModel, prefix: String, savesModules: Bool,
     method read: (AdapterFolder) throws -> any PEFTMethod
   ) throws -> any PEFTMethod {
     var rest = folder.tensors
@@ -97,21 +97,22 @@ public final class SavedModules: MergeableMethod {
     let modules = try folder.config.optionalStrings("modules_to_save") ?? []
     if savesModules, !modules.isEmpty {
       saved.modules = modules
-      saved.tensors = try copies(of: modules, folder, model, &rest)
+      saved.tensors = try copies(of: modules, folder, model, prefix, &rest)
       saved.trainedCount = saved.tensors.count
       members["modules_to_save"] = .null
     }
-    saved.tensors += try embeddings(folder, model, modules: modules, &rest)
+    saved.tensors += try embeddings(folder, model, prefix, modules: modules, &rest)
     guard rest.count < folder.tensors.count || !saved.modules.isEmpty else { return try read(folder) }
     let method = try read(
       AdapterFolder(
         url: folder.url, config: JSONObject(members, origin: folder.config.origin), tensors: rest,
         trainingTensors: folder.trainingTensors))
-    return saved.tensors.isEmpty ? method : SavedModules(method, saved)
+    return saved.tensors.isEmpty ? method : SavedModules(method, saved, prefix: prefix)
   }
 
   private static func copies(
-    of modules: [String], _ folder: AdapterFolder, _ model: any LanguageModel, _ rest: inout [String: Tensor]
+    of modules: [String], _ folder: AdapterFolder, _ model: any LanguageModel, _ prefix: String,
+    _ rest: inout [String: Tensor]
   ) throws -> [(base: Parameter, value: Tensor)] {
     let source = folder.weights()
     let found = model.parameters.filter { isSaved($0.modulePath, modules) }
@@ -131,7 +132,8 @@ public final class SavedModules: MergeableMethod {
 
   /// Embeddings that differ from those of the base; the others are left out.
   private static func embeddings(
-    _ folder: AdapterFolder, _ model: any LanguageModel, modules: [String], _ rest: inout [String: Tensor]
+    _ folder: AdapterFolder, _ model: any LanguageModel, _ prefix: String, modules: [String],
+    _ rest: inout [String: Tensor]
   ) throws -> [(base: Parameter, value: Tensor)] {
     let description = model.description
     let word = description.wordEmbedding

@@ -14,9 +14,11 @@ public enum TokenizerCatalogue {
     Entry(types: ["t5", "mt5"], classes: ["T5Tokenizer", "MT5Tokenizer"], load: { try T5Tokenizer(folder: $0) }),
     Entry(types: ["gpt2"], classes: ["GPT2Tokenizer"], load: { try ByteLevelTokenizer(folder: $0, family: .gpt2) }),
     Entry(
-      types: ["roberta"], classes: ["RobertaTokenizer", "BartTokenizer"],
+      types: ["roberta"], classes: ["RobertaTokenizer", "BartTokenizer", "LongformerTokenizer"],
       load: { try ByteLevelTokenizer(folder: $0, family: .roberta) }),
-    Entry(types: ["bert"], classes: ["BertTokenizer"], load: { try BertTokenizer(folder: $0) }),
+    Entry(
+      types: ["bert"], classes: ["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"],
+      load: { try BertTokenizer(folder: $0) }),
   ]
 
   public static var modelTypes: [String] { entries.flatMap(\.types) }

@@ -69,8 +69,10 @@ struct TokenizerRules {
       ])
     let map = Form("Precompiled")
     let spaces = Form("Replace", ["pattern": [.object([.init(key: Array("Regex".utf8), value: .text(" {2,}"))])]])
-    // Where a class builds the tokenizer, double spaces end words anyway.
-    try require("normalizer", isWhole ? [[map]] : [[map], [map, spaces], [spaces]], mayBeAbsent: true)
+    let strip = Form("Strip", ["strip_left": [.bool(false)]])
+    // Where a class builds the tokenizer, double spaces and those at the end make no words anyway.
+    let lenient = [[map], [map, spaces], [spaces], [map, strip, spaces], [strip, spaces]]
+    try require("normalizer", isWhole ? [[map]] : lenient, mayBeAbsent: true)
     let words = Form("WhitespaceSplit")
     try require("pre_tokenizer", isWhole ? [[words, metaspace]] : [[words, metaspace], [metaspace]])
     try require("decoder", [[metaspace]])

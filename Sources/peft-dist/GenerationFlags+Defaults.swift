@@ -49,14 +49,16 @@ extension SearchFlags {
       take("top_p", file.topP, &search.topP)
       take("min_p", file.minP, &search.minP)
     }
-    if minLength == nil { take("min_new_tokens", file.minNewTokens, &search.minNewTokens) }
-    if minNewTokens == nil { take("min_length", file.minLength, &search.minLength) }
-    take("no_repeat_ngram_size", file.noRepeatNgramSize, &search.noRepeatNgramSize)
-    take("repetition_penalty", file.repetitionPenalty, &search.repetitionPenalty)
-    func list(_ ids: [Int]?) -> String? { ids.map { $0.map(String.init).joined(separator: ",") } }
+    // Values that ask for nothing are not worth a word.
+    func count(_ value: Int?) -> Int? { value == 0 ? nil : value }
+    func list(_ ids: [Int]?) -> String? { ids?.isEmpty == false ? ids?.map(String.init).joined(separator: ",") : nil }
+    if minLength == nil { take("min_new_tokens", count(file.minNewTokens), &search.minNewTokens) }
+    if minNewTokens == nil { take("min_length", count(file.minLength), &search.minLength) }
+    take("no_repeat_ngram_size", count(file.noRepeatNgramSize), &search.noRepeatNgramSize)
+    take("repetition_penalty", file.repetitionPenalty == 1 ? nil : file.repetitionPenalty, &search.repetitionPenalty)
     take("suppress_tokens", list(file.suppressTokens), &search.suppressTokens)
     take("begin_suppress_tokens", list(file.beginSuppressTokens), &search.beginSuppressTokens)
-    take("bad_words_ids", file.badWords.map { "\($0)" }, &search.badWordsIds)
+    take("bad_words_ids", file.badWords.flatMap { $0.isEmpty ? nil : "\($0)" }, &search.badWordsIds)
     take("forced_bos_token_id", file.forcedBOSID.map(String.init), &search.forcedBosTokenId)
     take("forced_eos_token_id", list(file.forcedEOSIDs), &search.forcedEosTokenId)
     if stop.isEmpty, let texts = file.stopStrings?.filter({ !$0.isEmpty }), !texts.isEmpty {

@@ -17,7 +17,7 @@ import Testing
     "lora_exclude_expression", "lora_exclude_names", "lora_layers_pattern_empty", "lora_magnitude_weight",
     "lora_modules_to_save_gpt2", "lora_norms_and_biases_bert", "lora_norms_and_biases_roberta",
     "lora_old_classifier_bert", "lora_old_classifier_roberta", "lora_other_embeddings_gpt2", "lora_other_embeddings_t5",
-    "lora_rank_pattern_order", "p_tuning_dropout", "prompt_bert",
+    "lora_rank_pattern_order", "p_tuning_dropout", "prompt_bert", "prompt_embeddings_t5",
   ]
 
   @Test(arguments: names) func everyAdapter(name: String) throws {

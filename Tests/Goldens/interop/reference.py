@@ -251,6 +251,9 @@ def make_adapters():
     p = dict(num_virtual_tokens=3)
     adapter("p_tuning_dropout", "t5", PromptEncoderConfig(
         task_type=s2s, encoder_hidden_size=8, encoder_dropout=0.2, **p))
+    adapter(
+        "prompt_embeddings_t5", "t5", PromptTuningConfig(task_type=s2s, **p), save_embedding_layers=True,
+        own={"base_model.shared.weight": noise(table, 62), "base_model.lm_head.weight": noise(table, 62)})
     adapter("prompt_bert", "bert", PromptTuningConfig(task_type=cls, **p), change={"modules_to_save": None})
 
 

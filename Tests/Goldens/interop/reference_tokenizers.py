@@ -129,6 +129,9 @@ case(
     tokenizer_config={**plain, "extra_special_tokens": ["<new>"]})
 case("t5_json_map", "t5", tokenizer=unigram(), tokenizer_config=plain, special_tokens_map={"additional_special_tokens": ["<new>", "<extra_id_0>", "<extra_id_1>", "<extra_id_2>"]})
 case("t5_json_spaces", "t5", tokenizer=unigram(normalizer={"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}), tokenizer_config=plain)
+case("t5_json_of_transformers_4", "t5", tokenizer=unigram(normalizer={"type": "Sequence", "normalizers": [
+    {"type": "Strip", "strip_left": False, "strip_right": True}, {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}]},
+    pre_tokenizer=metaspace()), tokenizer_config=plain)
 case("t5_json_metaspace_alone", "t5", tokenizer=unigram(pre_tokenizer=metaspace()), tokenizer_config=plain)
 case("t5_json_eos", "t5", tokenizer=unigram(), tokenizer_config={**plain, "eos_token": "<unk>"})
 case("t5_json_bos", "t5", tokenizer=unigram(), tokenizer_config={**plain, "bos_token": "<x>"})
