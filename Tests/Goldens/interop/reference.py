@@ -10,6 +10,7 @@ and logits in fp32.
 import json
 import pathlib
 import shutil
+import tempfile
 
 import torch
 from peft import (
@@ -85,7 +86,7 @@ def variant(name, base, config=None, generation=None, tensors=None, renamed=None
     folder = here / "models" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    work = pathlib.Path("/tmp") / f"interop-{name}"
+    work = pathlib.Path(tempfile.gettempdir()) / f"interop-{name}"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(here / "bases" / base, work)
     members = json.loads((work / "config.json").read_text())
@@ -259,7 +260,7 @@ def make_adapters():
 
 def generation(name, base, file, config=None, arguments=None):
     """What `generate` answers to two texts, with a generation_config.json of these members, or none."""
-    work = pathlib.Path("/tmp") / f"interop-generation-{name}"
+    work = pathlib.Path(tempfile.gettempdir()) / f"interop-generation-{name}"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(here / "bases" / base, work)
     members = {**json.loads((work / "config.json").read_text()), **(config or {})}

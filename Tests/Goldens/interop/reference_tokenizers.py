@@ -8,6 +8,7 @@ folder, whatever transformers makes of it.
 import json
 import pathlib
 import shutil
+import tempfile
 
 from transformers import AutoTokenizer
 
@@ -76,7 +77,7 @@ cases = []
 
 def case(name, model_type, base=None, copied=None, refused=None, **files):
     """files: content by name without .json."""
-    folder = pathlib.Path("/tmp") / "interop-tokenizer"
+    folder = pathlib.Path(tempfile.gettempdir()) / "interop-tokenizer"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     own = {f"{key}.json": value for key, value in files.items()}
