@@ -4,7 +4,10 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program="$root/.build/release/peft-dist"
-packages=(libopenmpi-dev openmpi-bin libopenblas-dev libsentencepiece-dev libdnnl-dev pkg-config)
+# shellcheck source=scripts/packages.bash
+. "$root/scripts/packages.bash"
+# shellcheck source=scripts/machine.bash
+. "$root/scripts/machine.bash"
 
 usage() {
   cat <<'HELP'
@@ -48,65 +51,44 @@ die() {
   exit "${2:-1}"
 }
 
-# --- what is missing ---------------------------------------------------------------------------------------------
-
-missing_packages() {
-  local name
-  if ! command -v dpkg >/dev/null; then
-    # Not Debian: what the packages bring, by other names.
-    for name in ompi-c openblas sentencepiece; do pkg-config --exists "$name" 2>/dev/null || echo "$name"; done
-    [[ -e /usr/include/dnnl.h || -e /usr/local/include/dnnl.h ]] || echo dnnl
-    return 0
-  fi
-  for name in "${packages[@]}"; do
-    [[ $(dpkg-query -W -f '${Status}' "$name" 2>/dev/null) == "install ok installed" ]] || echo "$name"
-  done
-}
-
-install_missing() {
-  local missing as_root=()
-  mapfile -t missing < <(missing_packages)
-  if ((${#missing[@]} == 0)); then return; fi
-  if ! command -v apt-get >/dev/null; then
-    die "missing: ${missing[*]}. Install Open MPI, OpenBLAS, SentencePiece and oneDNN with their headers, and pkg-config."
-  fi
-  if (($(id -u) != 0)); then
-    if ! sudo -n true 2>/dev/null; then
-      die "missing packages; install them with: sudo apt-get update && sudo apt-get install -y ${missing[*]}"
-    fi
-    as_root=(sudo)
-  fi
-  say "installing ${missing[*]}"
-  "${as_root[@]}" apt-get update >&2 || say "warning: apt-get update failed; trying with the lists at hand"
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y "${missing[@]}" >&2 ||
-    die "apt-get install failed; mend what it says above, or install by hand: apt-get install ${missing[*]}"
-}
-
-check_swift() {
-  local folder version major minor
-  for folder in "${HOME:-/root}/.local/share/swiftly/bin" /opt/swift/usr/bin; do
-    if ! command -v swift >/dev/null && [[ -x $folder/swift ]]; then PATH="$folder:$PATH"; fi
-  done
-  if ! command -v swift >/dev/null; then
-    die "no swift on PATH: install Swift 6.1 or later from https://www.swift.org/install/linux/ and put its bin folder on PATH"
-  fi
-  version=$(swift --version 2>/dev/null || true)
-  if [[ ! $version =~ Swift\ version\ ([0-9]+)\.([0-9]+) ]]; then
-    die "'swift --version' does not name a version; is $(command -v swift) the Swift compiler?"
-  fi
-  major=${BASH_REMATCH[1]} minor=${BASH_REMATCH[2]}
-  if ((major < 6 || (major == 6 && minor < 1))); then
-    die "Swift $major.$minor at $(command -v swift) is too old: 6.1 or later is needed, see https://www.swift.org/install/linux/"
-  fi
-}
-
 # --- building and testing ----------------------------------------------------------------------------------------
+
+# Sees to what a build needs. Sets `package`, the folder to build, `scratch`, where to build it, and `build_home`, where
+# the compiler keeps what is no part of the build.
+prepare_build() {
+  find_swift
+  install_missing
+  check_swift
+  build_home=${HOME:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)}
+  if [[ ! -d $build_home || ! -w $build_home ]]; then build_home=""; fi
+  package=$root scratch=$root/.build
+  if ! mkdir -p "$scratch" 2>/dev/null || [[ ! -w $root || ! -w $scratch ]]; then build_elsewhere; fi
+  if [[ -z $build_home ]]; then
+    build_home=$scratch/home
+    mkdir -p "$build_home"
+  fi
+  program=$scratch/release/peft-dist
+}
+
+# Where the source tree cannot be written: builds in a folder of links to it, in the user's cache.
+build_elsewhere() {
+  local cache=${XDG_CACHE_HOME:-${build_home:+$build_home/.cache}} entry
+  package=${cache:-${TMPDIR:-/tmp}/peft-dist-$(id -u)}/peft-dist/build-$(cksum <<<"$root" | cut -d' ' -f1)
+  scratch=$package/.build
+  if ! mkdir -p "$scratch" 2>/dev/null || [[ ! -w $scratch || ! -O $scratch ]]; then
+    die "neither the source tree $root nor $package can be written, so there is no place to build; name one with XDG_CACHE_HOME"
+  fi
+  for entry in "$root"/*; do
+    if [[ ${entry##*/} != Package.resolved ]]; then ln -sfn "$entry" "$package/${entry##*/}"; fi
+  done
+  say "the source tree cannot be written; building in $package"
+}
 
 build() {
   local log
   [[ -x $program ]] || say "building peft-dist in release; the first time takes some minutes"
   log=$(mktemp)
-  if ! swift build --package-path "$root" -c release --product peft-dist >"$log" 2>&1; then
+  if ! HOME=$build_home swift build --package-path "$package" --scratch-path "$scratch" -c release --product peft-dist >"$log" 2>&1; then
     cat "$log" >&2
     rm -f "$log"
     die "the build failed, see above"
@@ -118,38 +100,7 @@ build() {
 # run of the tests and each run of the program recompile everything. One configuration holds the tests and the
 # programs that they start.
 run_tests() {
-  exec swift test --package-path "$root" --scratch-path "$root/.build/tests" -c release "$@"
-}
-
-# --- this machine ------------------------------------------------------------------------------------------------
-
-# Sets `machine_cores` (real cores), `cores` (those this shell may use, no more than its container's share) and `nodes`
-# (NUMA nodes).
-look_at_machine() {
-  local allowed quota period
-  allowed=$(nproc)
-  cores=$allowed nodes=1
-  if command -v lscpu >/dev/null; then
-    cores=$(lscpu -p=CORE,SOCKET | sed '/^#/d' | sort -u | wc -l)
-    nodes=$(lscpu -p=NODE | sed '/^#/d' | sort -u | wc -l)
-  fi
-  machine_cores=$cores
-  if [[ -r /sys/fs/cgroup/cpu.max ]]; then
-    read -r quota period </sys/fs/cgroup/cpu.max
-    if [[ $quota != max ]] && ((quota / period < allowed)); then allowed=$((quota / period)); fi
-  fi
-  if ((allowed < cores)); then cores=$allowed; fi
-  if ((cores < 1)); then cores=1; fi
-  if ((nodes < 1)); then nodes=1; fi
-  if ((nodes > cores)); then nodes=$cores; fi
-}
-
-# Sets `mpirun` to Open MPI's.
-find_mpirun() {
-  for mpirun in mpirun mpirun.openmpi; do
-    if [[ $("$mpirun" --version 2>/dev/null) == *"Open MPI"* ]]; then return; fi
-  done
-  die "no Open MPI mpirun on PATH: install openmpi-bin (found: $(command -v mpirun || echo none))"
+  HOME=$build_home exec swift test --package-path "$package" --scratch-path "$scratch/tests" -c release "$@"
 }
 
 # --- running under mpirun ----------------------------------------------------------------------------------------
@@ -172,9 +123,9 @@ compose_line() {
     if [[ -n $hostfile ]]; then line+=(--hostfile "${hosts_left:-$hostfile}"); fi
     if [[ -n ${ranks_left:-$ranks} ]]; then line+=(-n "${ranks_left:-$ranks}"); fi
     line+=(--bind-to none)
-    # A host that has gone is noticed after some 20 seconds of silence instead of minutes.
     if ((max_restarts > 0)); then
-      line+=(--mca oob_tcp_keepalive_time 10 --mca oob_tcp_keepalive_intvl 3 --mca oob_tcp_keepalive_probes 3)
+      choose_keepalive
+      line+=("${keepalive[@]}")
     fi
   else
     : "${ranks:=$nodes}"
@@ -377,9 +328,9 @@ host_entries() { sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]]+$//; /^$/d' "
 # Sets `answers`, yes or no by host: local names answer, the others are asked by the program mpirun reaches them with, all
 # at once.
 ask_hosts() {
-  local agent=${OMPI_MCA_plm_rsh_agent:-ssh} names=() name folder
+  local agent names=() name folder
   declare -gA answers=()
-  agent=${agent%%:*}
+  agent=$(remote_shell)
   mapfile -t names < <(host_entries | sed -E 's/[[:space:]].*//' | sort -u)
   folder=$(mktemp -d)
   for name in "${names[@]}"; do
@@ -476,13 +427,19 @@ esac
 
 case $command in
 test | build) ;;
-*) if [[ -n ${PEFT_DIST_PROGRAM:-} ]]; then given_program=1 program=$PEFT_DIST_PROGRAM; fi ;;
+*)
+  if [[ -n ${PEFT_DIST_PROGRAM:-} ]]; then
+    given_program=1 program=$PEFT_DIST_PROGRAM
+  elif [[ ! -w $root && -x $program ]]; then
+    # Somebody else has built it, and this user cannot.
+    given_program=1
+  fi
+  ;;
 esac
 if ((given_program)); then
   [[ -x $program && ! -d $program ]] || die "PEFT_DIST_PROGRAM is '$program', which is no program"
 else
-  install_missing
-  check_swift
+  prepare_build
 fi
 case $command in
 test) run_tests "${arguments[@]}" ;;

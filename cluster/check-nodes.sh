@@ -50,7 +50,7 @@ examine() {
   done
   if command -v mpirun >/dev/null; then mpi=$(mpirun --version 2>/dev/null | head -n 1 | grep -oE '[0-9][0-9.]*$' || echo unknown); fi
   if [[ -n $output ]]; then
-    own="$output/.peft-dist-check-$(hostname)-$$"
+    own="$output/.peft-dist-check-$(uname -n)-$$"
     if [[ ! -d $output ]]; then folder=missing
     elif ! (: >"$own") 2>/dev/null; then folder=unwritable
     elif [[ ! -e $output/$probe ]]; then folder=not_shared
@@ -63,7 +63,7 @@ examine() {
 # The examination of one host, or nothing if it cannot be reached.
 ask() {
   local host=$1 script
-  if [[ $host == localhost || $host == "$(hostname)" || $host == "$(hostname -s)" ]]; then
+  if [[ $host == localhost || $host == "$(uname -n)" || $host == "$(uname -n | cut -d. -f1)" ]]; then
     examine "$program" "$output" "$probe"
     return
   fi

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// The cores a process may run on, and whether `mpirun` has tied this one too short.
@@ -16,6 +17,12 @@ public enum CPUAffinity {
     else { return [] }
     return numbers(inList: list)
   }
+
+  /// How many cores a process may keep busy: those it may run on, and no more than its control group has CPU time for.
+  public static var usableCoreCount: Int { limited(max(1, cores().count)) }
+
+  /// `count` cores, as far as the control group has CPU time for them.
+  private static func limited(_ count: Int) -> Int { min(count, ControlGroup.ofThisProcess.wholeCores ?? count) }
 
   /// The numbers of a kernel list such as `0-3,8,10-11`.
   static func numbers(inList list: Substring) -> Set<Int> {
@@ -45,7 +52,7 @@ public enum CPUAffinity {
   }
 
   private static let launchers: Set<String> = [
-    "mpirun", "mpiexec", "orterun", "orted", "prte", "prted", "hydra_pmi_proxy", "slurmstepd",
+    "mpirun", "mpiexec", "orterun", "orted", "prterun", "prte", "prted", "hydra_pmi_proxy", "slurmstepd",
   ]
 
   /// From /proc/PID/stat: "PID (name) state parent ...", where the name may hold blanks and parentheses.
@@ -84,16 +91,25 @@ public enum CPUAffinity {
     return nil
   }
 
+  /// That the ranks of a machine have more threads than their control group has CPU time for; nil if they have not.
+  static func quotaWarning(_ quota: Double?, threads: Int, localSize: Int) -> String? {
+    guard let quota, threads > 1, Double(threads * localSize) >= quota + 1 else { return nil }
+    let text = String(format: "%g", (quota * 100).rounded() / 100)
+    return "\(threads * localSize) threads of this machine's ranks share the CPU time of \(text) cores, which is what "
+      + "their control group allows: lower --threads-per-rank to \(max(1, Int(quota) / localSize)), or raise the limit"
+  }
+
   /// The warning for this rank; every rank must call it, as ranks of a machine compare their cores.
   @MainActor
   public static func bindingWarning(threads: Int, world: World) throws -> String? {
     let own = cores()
-    let available = coresWithoutBinding()
+    let available = limited(coresWithoutBinding().count)
     var words = [Int64](repeating: 0, count: 1024)
     for core in own where core < 65_536 { words[core / 64] |= 1 << Int64(core % 64) }
     try world.reduceOnNode(&words, .bitwiseOr)
     return bindingWarning(
-      own: own.count, nodeUnion: words.reduce(0) { $0 + $1.nonzeroBitCount }, available: available.count,
+      own: own.count, nodeUnion: words.reduce(0) { $0 + $1.nonzeroBitCount }, available: available,
       threads: threads, localSize: world.localSize)
+      ?? quotaWarning(ControlGroup.ofThisProcess.cpuQuota, threads: threads, localSize: world.localSize)
   }
 }

@@ -41,6 +41,7 @@ extension World {
   private static func start() throws {
     let required = cmpi_thread_funneled()
     var provided: Int32 = 0
+    MPILibrary.prepare()
     try MPICall.check("MPI_Init_thread", rank: nil) { MPI_Init_thread(nil, nil, required, &provided) }
     guard provided >= required else {
       throw CollectivesError.threadLevel(required: Int(required), provided: Int(provided))

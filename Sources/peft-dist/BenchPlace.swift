@@ -68,7 +68,7 @@ struct BenchPlace {
     (self.flags, self.leaf, self.world) = (flags, leaf, world)
     let folder = try Self.modelFolder(flags, world)
     model = try ModelCatalogue.load(folder)
-    workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.cores().count)
+    workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.usableCoreCount)
     weights = try Workplace.weights(
       of: model, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(flags.cacheDir))
   }

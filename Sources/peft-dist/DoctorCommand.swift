@@ -1,5 +1,5 @@
 import ArgumentParser
-import CKernels
+import Checkpoints
 import Collectives
 import Diagnostics
 import Foundation
@@ -9,11 +9,18 @@ import Training
 struct DoctorCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "doctor",
-    abstract: "Check CPU, BLAS, binding, memory and file system: what is wrong and how to mend it.",
-    discussion: "Run it the way training is run: under mpirun it looks at every rank.")
+    abstract: "Check CPU, libraries, limits, folders and leftovers: what is wrong and how to mend it.",
+    discussion: """
+      Run it the way training is run: under mpirun it looks at every rank. Exit code 1 if there is a problem; a note
+      is none.
+      """)
 
   @Option(help: ArgumentHelp("Folder that a run would write to.", valueName: "dir"))
   var output = "."
+  @Option(help: ArgumentHelp("Folder of the caches (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
+  var cacheDir: String?
+  @Flag(help: "Print what was found as JSON.")
+  var json = false
 
   func run() throws {
     let healthy = try MainActor.assumeIsolated {
@@ -27,48 +34,71 @@ struct DoctorCommand: ParsableCommand {
 
   @MainActor
   private func examine(_ world: World) throws -> Bool {
-    try agreeOnKernels(over: world)
-    let cores = CPUAffinity.cores()
-    let identity = try NumericIdentity.measure(programVersion: PeftDist.version, precision: .fp32, leafTokens: 512)
-    var problems: [String] = []
-    if let warning = try CPUAffinity.bindingWarning(threads: cores.count, world: world),
-      world.size > 1 || cores.count == 1
-    {
-      problems.append(warning)
+    var report = MachineReport()
+    let identity = try measureProducts(&report, world: world)
+    try LimitExamination.examineCores(&report, world: world)
+    LimitExamination.examineMemory(&report)
+    // What all ranks of a machine share is looked at once.
+    if world.localRank == 0 {
+      let cache = DataFlags.cacheFolder(cacheDir)
+      FolderExamination.examineSharedMemory(ranks: world.localSize, &report)
+      FolderExamination.examineOutput(output, &report)
+      FolderExamination.examineCaches(cache, &report)
+      LeftoverExamination.examine(output: output, cache: cache, &report)
     }
-    if kernels_selected() != kernels_best() {
-      problems.append(
-        "this CPU could run \(String(cString: kernels_name(kernels_best()))) kernels, another rank cannot")
-    }
-    if access(output, W_OK) != 0 { problems.append("cannot write to \(output): \(String(cString: strerror(errno)))") }
-    if let free = Self.availableMegabytes, free < 2048 { problems.append("only \(free) MB of memory are available") }
-    let lines =
-      [
-        "rank \(world.rank) of \(world.size) on \(world.hostName)",
-        "  kernels   \(String(cString: kernels_name(kernels_selected())))",
-        "  products  \(MatrixBackend.identity), \(String(format: "%.0f", Self.gigaflops())) GFLOP/s on one core",
-        "  cores     \(cores.count) of \(CPUAffinity.coresOfNode)",
-        "  memory    \(Self.availableMegabytes.map { "\($0) MB available" } ?? "unknown")",
-        "  identity  \(identity.text)",
-      ] + problems.map { "  problem   \($0)" }
-    let all = try world.gatherAtAll(lines.joined(separator: "\n"))
-    let total = try world.reduce(Int64(problems.count), .sum)
-    var differs = false
-    do { try identity.agree(over: world) } catch {
-      differs = true
-      if world.isFirst { print("problem: \(error)") }
-    }
-    if world.isFirst {
-      for text in all { print(text) }
-      print(total == 0 && !differs ? "all well" : "\(total + (differs ? 1 : 0)) problem(s)")
-    }
-    return total == 0 && !differs
+    return try tell(report, identity, world: world)
   }
 
-  static var availableMegabytes: Int? {
-    guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
-    let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-    return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 / 1024 }
+  /// Chooses the kernels as training does and looks at them: library, rate, numeric identity (nil where products cannot be
+  /// computed at all).
+  @MainActor
+  private func measureProducts(_ report: inout MachineReport, world: World) throws -> NumericIdentity? {
+    var failure: String?
+    // Of several ranks none may go on alone.
+    do { try agreeOnKernels(over: world) } catch  where world.size == 1 { failure = "\(error)" }
+    ProcessorExamination.examineProcessor(&report)
+    ProcessorExamination.examineLibraries(&report)
+    if let failure {
+      report.problem("no products: \(failure)", fix: "install or choose what the message names")
+      return nil
+    }
+    ProcessorExamination.examinePrecisions(&report)
+    let (name, rate) = (MatrixBackend.identity, Self.gigaflops())
+    report.add(
+      "products", "\(name), \(String(format: "%.0f", rate)) GFLOP/s on one core",
+      ["backend": .string(name), "gigaflops": .double(rate)])
+    let identity = try NumericIdentity.measure(programVersion: PeftDist.version, precision: .fp32, leafTokens: 512)
+    report.add("identity", identity.text, .string(identity.text))
+    return identity
+  }
+
+  /// Prints what all ranks found; whether all is well.
+  @MainActor
+  private func tell(_ report: MachineReport, _ identity: NumericIdentity?, world: World) throws -> Bool {
+    let place: [String: JSON] = ["rank": .integer(world.rank), "host": .string(world.hostName)]
+    let title = "rank \(world.rank) of \(world.size) on \(world.hostName)"
+    let texts = try world.gatherAtAll(([title] + report.lines()).joined(separator: "\n"))
+    let values = try world.gatherAtAll(JSON.object(report.json().merging(place) { $1 }).encoded(.compact))
+    let identities = try world.gatherAtAll("\(world.hostName): \(identity?.text ?? "none")")
+    var total = Int(try world.reduce(Int64(report.problemCount), .sum))
+    let differ = Set(identities.map { $0.drop { $0 != ":" } }).count > 1
+    if differ { total += 1 }
+    guard world.isFirst else { return total == 0 }
+    if json {
+      let ranks = try values.map { try JSON.decode($0.utf8, origin: "doctor") }
+      let whole: JSON = [
+        "program": .string(PeftDist.version), "ranks": .array(ranks), "problems": .integer(total),
+        "identities_agree": .bool(!differ), "healthy": .bool(total == 0),
+      ]
+      print(whole.encoded())
+    } else {
+      for text in texts { print(text) }
+      if differ {
+        print("problem: the ranks compute different bits: \(identities.joined(separator: "; "))")
+      }
+      print(total == 0 ? "all well" : "\(total) problem(s)")
+    }
+    return total == 0
   }
 
   /// Rate of a product of the shape training is made of, best of five.

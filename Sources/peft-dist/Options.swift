@@ -79,11 +79,7 @@ struct DataFlags: ParsableArguments {
   /// The folder named, or the user's own.
   static func cacheFolder(_ cacheDir: String?) -> URL {
     if let cacheDir { return URL(fileURLWithPath: cacheDir) }
-    let environment = ProcessInfo.processInfo.environment
-    if let base = environment["XDG_CACHE_HOME"], base.hasPrefix("/") {
-      return URL(fileURLWithPath: base).appendingPathComponent("peft-dist")
-    }
-    return URL(fileURLWithPath: environment["HOME"] ?? "/tmp").appendingPathComponent(".cache/peft-dist")
+    return UserFolders.caches().appendingPathComponent("peft-dist")
   }
 }
 

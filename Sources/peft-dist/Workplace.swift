@@ -72,13 +72,15 @@ struct Workplace {
     return try FrozenWeights(linears, precision, identity: folder.identity(), directory: cache)
   }
 
-  /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding.
+  /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding, and its
+  /// part of the CPU time that the machine's control group allows.
   private static func coresForThisRank(_ world: World?) throws -> Int {
     let own = CPUAffinity.cores()
-    guard let world else { return own.count }
+    guard let world else { return CPUAffinity.usableCoreCount }
     let description = "\(world.hostName) \(own.sorted())"
     let sharing = try world.gatherAtAll(description).count { $0 == description }
-    return max(1, own.count / max(1, sharing))
+    let quota = ControlGroup.ofThisProcess.wholeCores.map { $0 / world.localSize }
+    return max(1, min(own.count / max(1, sharing), quota ?? .max))
   }
 
   /// Ids of each label as the task's targets write it, without special tokens.
@@ -195,7 +197,7 @@ struct Workplace {
     }
     return try EncodedDataset(
       wholeSetAt: location, task: task, tokenizer: tokenizer, encoding: encoding,
-      cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.cores().count,
+      cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.usableCoreCount,
       warn: { RunLog.warning($0) })
   }
 

@@ -40,6 +40,16 @@ struct CPUAffinityTests {
       own: own, nodeUnion: union, available: available, threads: threads, localSize: ranks)
   }
 
+  @Test func threadsBeyondTheQuotaAreTold() throws {
+    let two = try #require(CPUAffinity.quotaWarning(2.5, threads: 4, localSize: 2))
+    #expect(two.contains("8 threads of this machine's ranks share the CPU time of 2.5 cores"))
+    #expect(two.contains("--threads-per-rank to 1,"))
+    #expect(CPUAffinity.quotaWarning(4, threads: 2, localSize: 2) == nil)
+    #expect(CPUAffinity.quotaWarning(2.5, threads: 3, localSize: 1) == nil)
+    #expect(CPUAffinity.quotaWarning(0.5, threads: 1, localSize: 4) == nil)
+    #expect(CPUAffinity.quotaWarning(nil, threads: 64, localSize: 4) == nil)
+  }
+
   /// mpirun binds a single rank to one core, unless told otherwise.
   @Test(.enabled(if: CPUAffinity.cores().count > 1)) func seesWhatMpirunBinds() throws {
     let cores = CPUAffinity.cores().count

@@ -30,10 +30,11 @@ mkdir "$work/bin"
 cat >"$work/bin/mpirun" <<'STUB'
 #!/usr/bin/env bash
 if [[ $1 == --version ]]; then
-  echo "mpirun (Open MPI) 4.1.4"
+  echo "mpirun (Open MPI) $(cat "$CASE/version" 2>/dev/null || echo 4.1.4)"
   exit 0
 fi
 echo "$*" >>"$CASE/launches"
+echo "${PRTE_MCA_plm_ssh_agent:-}" >>"$CASE/agent"
 while (($#)); do
   if [[ $1 == --hostfile ]]; then cp "$2" "$CASE/hostfile.$(wc -l <"$CASE/launches")"; fi
   shift
@@ -216,12 +217,31 @@ expect "launches" "$(launches)" 1
 expect "pauses" "$(pauses)" "1 2 4"
 expect "what it says" "$(says "no host of $CASE/hosts answers: a b")" yes
 
+# How a host that has gone is noticed soon is told in the words of the version at hand, and in no other's.
+for version in 4.1.4 5.0.7 6.0.0a1; do
+  start_case "keepalive of Open MPI $version" 0
+  hosts
+  echo "$version" >"$CASE/version"
+  launch --hostfile "$CASE/hosts" --max-restarts 1 "${train[@]}"
+  expect "exit code" "$code" 0
+  expect "--mca" "$(grep -o -- '--mca oob_tcp_keepalive_[a-z]*' "$CASE/launches" | wc -l)" "$((${version%%.*} < 5 ? 3 : 0))"
+  expect "--prtemca" "$(grep -o -- '--prtemca oob_tcp_keepalive_[a-z]*' "$CASE/launches" | wc -l)" "$((${version%%.*} < 5 ? 0 : 3))"
+done
+
 start_case "another ssh" 1 0
 cp "$work/bin/ssh" "$work/bin/my-ssh"
 printf 'a slots=1\n' >"$CASE/hosts"
 printf 'a\n' >"$CASE/up"
 OMPI_MCA_plm_rsh_agent="my-ssh -F configuration" launch --hostfile "$CASE/hosts" --max-restarts 1 "${train[@]}"
 expect "how" "$(cat "$CASE/asked")" "-F configuration -o BatchMode=yes -o ConnectTimeout=5 a true"
+
+start_case "another ssh of Open MPI 5" 1 0
+echo 5.0.7 >"$CASE/version"
+printf 'a slots=1\n' >"$CASE/hosts"
+printf 'a\n' >"$CASE/up"
+OMPI_MCA_plm_rsh_agent="my-ssh -F configuration" launch --hostfile "$CASE/hosts" --max-restarts 1 "${train[@]}"
+expect "how" "$(cat "$CASE/asked")" "-F configuration -o BatchMode=yes -o ConnectTimeout=5 a true"
+expect "mpirun's" "$(sort -u "$CASE/agent")" "my-ssh -F configuration"
 
 # --- signals -------------------------------------------------------------------------------------------------------
 

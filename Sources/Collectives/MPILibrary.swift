@@ -1,0 +1,38 @@
+import CMPI
+import Foundation
+
+/// The MPI library that this process runs with.
+public enum MPILibrary {
+  /// "Open MPI v5.0.7" and the like; may be asked before MPI has been started.
+  public static let version: String = {
+    var characters = [CChar](repeating: 0, count: Int(cmpi_max_library_version()) + 1)
+    var length: Int32 = 0
+    guard MPI_Get_library_version(&characters, &length) == 0 else { return "unknown" }
+    let text = String(decoding: characters.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    // "Open MPI v4.1.4, package: …" in one line.
+    return text.split(whereSeparator: { $0 == "," || $0.isNewline }).first.map(String.init) ?? "unknown"
+  }()
+
+  /// The first number of the version; nil where the library is no Open MPI.
+  static func major(of version: String) -> Int? {
+    guard version.hasPrefix("Open MPI v") else { return nil }
+    return Int(version.dropFirst("Open MPI v".count).prefix { $0.isNumber })
+  }
+
+  /// What the library is told before it starts.
+  static func prepare() {
+    let environment = ProcessInfo.processInfo.environment
+    for (name, value) in settings(major: major(of: version), environment: environment) { setenv(name, value, 0) }
+  }
+
+  /// Ranks of one machine speak through shared memory. Open MPI 5 opens its TCP transport all the same and warns on every
+  /// rank where it finds no network ("Unable to find reachable pairing between local and remote interfaces"); so it is left
+  /// out there, unless someone chose the transports.
+  static func settings(major: Int?, environment: [String: String]) -> [String: String] {
+    guard let major, major >= 5, let size = environment["OMPI_COMM_WORLD_SIZE"],
+      size == environment["OMPI_COMM_WORLD_LOCAL_SIZE"],
+      !["OMPI_MCA_btl", "OMPI_MCA_pml"].contains(where: { environment[$0] != nil })
+    else { return [:] }
+    return ["OMPI_MCA_btl": "self,sm"]
+  }
+}

@@ -1,0 +1,232 @@
+import Foundation
+import Testing
+
+/// What `launch.sh` finds out about a machine before it builds, on stand-ins for the machine's own commands.
+@Suite struct LauncherTests {
+  private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+  /// A folder with stand-ins in `bin`, which goes with the instance.
+  private final class Machine {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "peft-dist \(UUID().uuidString)")
+
+    init() throws {
+      try FileManager.default.createDirectory(at: folder.appending(path: "bin"), withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: folder) }
+
+    func add(_ name: String, _ script: String) throws {
+      let file = folder.appending(path: "bin/\(name)")
+      try Data("#!/usr/bin/env bash\n\(script)\n".utf8).write(to: file)
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: file.path)
+    }
+
+    /// Runs a bash script in the folder, its stand-ins first on PATH.
+    func run(
+      _ script: String, arguments: [String] = [], environment more: [String: String] = [:]
+    ) throws -> (code: Int32, output: String, errors: String) {
+      let (process, output, errors) = (Process(), Pipe(), folder.appending(path: "errors"))
+      FileManager.default.createFile(atPath: errors.path, contents: nil)
+      var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEFT_DIST_") }
+      environment["PATH"] = "\(folder.path)/bin:\(environment["PATH"] ?? "/usr/bin:/bin")"
+      process.environment = environment.merging(more) { $1 }.filter { !$0.value.isEmpty }
+      process.executableURL = URL(filePath: "/usr/bin/env")
+      process.arguments = ["bash", "-euo", "pipefail", "-c", script, "-"] + arguments
+      process.currentDirectoryURL = folder
+      process.standardInput = FileHandle.nullDevice
+      process.standardOutput = output
+      process.standardError = try FileHandle(forWritingTo: errors)
+      try process.run()
+      let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+      process.waitUntilExit()
+      return (process.terminationStatus, text, try String(contentsOf: errors, encoding: .utf8))
+    }
+
+    /// The same after `scripts/packages.bash` has been read.
+    func runWithPackages(_ script: String, environment: [String: String] = [:]) throws -> (
+      code: Int32, output: String, errors: String
+    ) {
+      let say = "say() { echo \"launch.sh: $*\" >&2; }; die() { say \"error: $1\"; exit 1; }"
+      return try run(
+        "\(say); . \"$1\"; \(script)", arguments: [LauncherTests.root.appending(path: "scripts/packages.bash").path],
+        environment: environment)
+    }
+
+    /// A release whose apt knows these packages, and of those in parentheses the name alone.
+    func addRelease(_ packages: String) throws {
+      try add(
+        "apt-cache",
+        """
+        packages=(\(packages.split(separator: " ").map { "'\($0)'" }.joined(separator: " ")))
+        case $1 in
+        pkgnames) for name in "${packages[@]}"; do echo "$name" | tr -d '()'; done ;;
+        policy) for name in "${packages[@]}"; do if [[ $name == "$2" ]]; then printf '  Candidate: 1\\n'; exit; fi; done
+          printf '  Candidate: (none)\\n' ;;
+        esac
+        """)
+    }
+  }
+
+  @Test(arguments: [
+    (
+      "12",
+      "git libcurl4 libcurl4-gnutls-dev libxml2 libncurses6 libncurses5 libsqlite3-0 zlib1g libstdc++6 libdnnl2 "
+        + "libopenblas0 libopenblas0-pthread libstdc++-11-dev libstdc++-12-dev libstdc++-12-dev-arm64-cross",
+      "git libopenblas0 libstdc++-12-dev libcurl4 libxml2 libncurses6 libsqlite3-0 zlib1g libstdc++6"
+    ),
+    (
+      "13",
+      "git (libcurl4) libcurl4t64 libcurl3t64-gnutls libxml2 libncurses6 libsqlite3-0 zlib1g libstdc++6 libdnnl3.6 "
+        + "libopenblas0 (libstdc++-15-dev) libstdc++-14-dev libstdc++-12-dev",
+      "git libopenblas0 libstdc++-14-dev libcurl4t64 libxml2 libncurses6 libsqlite3-0 zlib1g libstdc++6"
+    ),
+    (
+      "later",
+      "git libcurl4t64 libxml2-2 libncurses6 libncurses-dev libsqlite3-0 zlib1g libstdc++6 libopenblas0 "
+        + "libstdc++-9-dev libstdc++-16-dev",
+      "git libopenblas0 libstdc++-16-dev libcurl4t64 libxml2-2 libncurses6 libsqlite3-0 zlib1g libstdc++6"
+    ),
+  ])
+  func namesOfPackagesAreLookedUp(release: String, packages: String, expected: String) throws {
+    let machine = try Machine()
+    try machine.addRelease(packages)
+    let run = try machine.runWithPackages(
+      """
+      newest_gcc() { :; }
+      for word in git openblas cxx libcurl.so.4 libxml2.so.2 libncurses.so.6 libsqlite3.so.0 libz.so.1 libstdc++.so.6; do
+        package_for "$word"
+      done
+      package_for libunheard.so.1
+      """)
+    #expect(run.output.split(separator: "\n").joined(separator: " ") == expected, "\(run.errors)")
+  }
+
+  /// The compiler takes the headers of the newest GCC that it finds, and of no other.
+  @Test func headersGoWithTheCompilerThatIsThere() throws {
+    let machine = try Machine()
+    try machine.addRelease("libstdc++-12-dev libstdc++-13-dev libstdc++-14-dev")
+    let run = try machine.runWithPackages("newest_gcc() { echo 13; }; package_for cxx")
+    #expect(run.output == "libstdc++-13-dev\n", "\(run.errors)")
+  }
+
+  @Test func whatIsMissingIsNamedToAUserWithoutRoot() throws {
+    let machine = try Machine()
+    try machine.addRelease("git libstdc++-14-dev libcurl4t64")
+    try machine.add("id", "echo 1000")
+    try machine.add("sudo", "exit 1")
+    try machine.add("apt-get", "echo called; exit 1")
+    let missing = "missing_needs() { printf '%s\\n' git cxx libcurl.so.4; }; newest_gcc() { :; }; install_missing"
+    let run = try machine.runWithPackages(missing)
+    #expect(run.code == 1 && run.output.isEmpty)
+    #expect(
+      run.errors == """
+        launch.sh: error: missing: git, the C++ standard headers, the shared library libcurl.so.4. Install them with: \
+        sudo apt-get update && sudo apt-get install -y git libstdc++-14-dev libcurl4t64
+
+        """)
+  }
+
+  @Test func rootInstallsAndLooksAgain() throws {
+    let machine = try Machine()
+    try machine.addRelease("git libdnnl3.6")
+    try machine.add("id", "echo 0")
+    try machine.add("apt-get", "echo \"$*\" >>calls; if [[ $1 == install ]]; then touch installed; fi")
+    let run = try machine.runWithPackages(
+      "missing_needs() { if [[ ! -e installed ]]; then echo git; fi; }; has_library() { return 1; }; install_missing")
+    #expect(run.code == 0, "\(run.errors)")
+    let calls = try String(contentsOf: machine.folder.appending(path: "calls"), encoding: .utf8)
+    #expect(
+      calls == """
+        update
+        install -y --no-install-recommends git
+        install -y --no-install-recommends libdnnl3.6
+
+        """)
+    let unknown = try machine.runWithPackages("rm -f installed; missing_needs() { echo mpirun; }; install_missing")
+    #expect(unknown.code == 1)
+    #expect(unknown.errors.contains("no package of this system's lists (apt-cache) brings Open MPI's mpirun"))
+  }
+
+  @Test(arguments: [
+    (
+      "echo 'swift: error while loading shared libraries: libncurses.so.6: cannot open shared object file' >&2; exit 127",
+      "swift does not start: swift: error while loading shared libraries: libncurses.so.6: cannot open shared object file"
+    ),
+    ("echo 'OpenStack Swift'", "names no version but says 'OpenStack Swift'"),
+    ("echo 'Swift version 5.10 (swift-5.10-RELEASE)'", "is too old: 6.1 or later is needed"),
+  ])
+  func aSwiftThatCannotBeUsedIsToldWhy(script: String, part: String) throws {
+    let machine = try Machine()
+    try machine.add("swift", script)
+    let run = try machine.runWithPackages("find_swift; check_swift")
+    #expect(run.code == 1)
+    #expect(run.errors.hasPrefix("launch.sh: error: ") && run.errors.contains(part), "\(run.errors)")
+  }
+
+  /// A Swift that notes where it is to build what, and with which home.
+  private func addBuilder(to machine: Machine) throws {
+    try machine.add(
+      "swift",
+      """
+      if [[ $1 == --version ]]; then echo 'Swift version 6.2'; exit; fi
+      [[ -d $HOME && -w $HOME ]] || exit 1
+      printf '%s\\n' "$3" "$5" >built
+      mkdir -p "$5/release" && touch "$5/release/peft-dist" && chmod +x "$5/release/peft-dist"
+      """)
+  }
+
+  /// A copy of the launcher in a folder with blanks in its path.
+  private func copyLauncher(to machine: Machine) throws -> URL {
+    let tree = machine.folder.appending(path: "a source tree")
+    try FileManager.default.createDirectory(at: tree, withIntermediateDirectories: true)
+    for name in ["launch.sh", "scripts", "Package.swift"] {
+      try FileManager.default.copyItem(at: Self.root.appending(path: name), to: tree.appending(path: name))
+    }
+    return tree
+  }
+
+  @Test func buildsATreeWithBlanksInItsPath() throws {
+    let machine = try Machine()
+    try addBuilder(to: machine)
+    let tree = try copyLauncher(to: machine)
+    let run = try machine.run("'\(tree.path)/launch.sh' build")
+    #expect(run.code == 0, "\(run.errors)")
+    let built = try String(contentsOf: machine.folder.appending(path: "built"), encoding: .utf8)
+    #expect(built == "\(tree.path)\n\(tree.path)/.build\n")
+  }
+
+  /// Where nothing can be written beside the sources: in a folder of links to them.
+  @Test func buildsElsewhereWhereTheTreeCannotBeWritten() throws {
+    let machine = try Machine()
+    try addBuilder(to: machine)
+    let tree = try copyLauncher(to: machine)
+    // A file in the way stops root too.
+    try Data().write(to: tree.appending(path: ".build"))
+    let cache = machine.folder.appending(path: "cache")
+    let run = try machine.run(
+      "'\(tree.path)/launch.sh' build", environment: ["XDG_CACHE_HOME": cache.path, "HOME": ""])
+    #expect(run.code == 0, "\(run.errors)")
+    #expect(
+      run.errors.contains("launch.sh: the source tree cannot be written; building in \(cache.path)/peft-dist/build-"))
+    let built = try String(contentsOf: machine.folder.appending(path: "built"), encoding: .utf8)
+    let package = try #require(built.split(separator: "\n").first)
+    #expect(built == "\(package)\n\(package)/.build\n" && package.hasPrefix("\(cache.path)/peft-dist/build-"))
+    let linked = try Data(contentsOf: URL(filePath: package + "/Package.swift"))
+    #expect(try linked == Data(contentsOf: tree.appending(path: "Package.swift")))
+
+    let nowhere = try machine.run(
+      "'\(tree.path)/launch.sh' build", environment: ["XDG_CACHE_HOME": "\(tree.path)/.build"])
+    #expect(nowhere.code == 1)
+    #expect(nowhere.errors.contains("so there is no place to build; name one with XDG_CACHE_HOME"), "\(nowhere.errors)")
+  }
+
+  @Test func aHomeThatCannotBeWrittenIsReplacedWhileBuilding() throws {
+    let machine = try Machine()
+    try addBuilder(to: machine)
+    let tree = try copyLauncher(to: machine)
+    let run = try machine.run("'\(tree.path)/launch.sh' build", environment: ["HOME": "/nonexistent"])
+    #expect(run.code == 0, "\(run.errors)")
+    #expect(FileManager.default.fileExists(atPath: tree.appending(path: ".build/home").path))
+  }
+}
