@@ -4,6 +4,11 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 program="$root/.build/release/peft-dist"
+# Open MPI 5 does not start without a home, be it one that does not exist.
+if [[ -z ${HOME:-} ]]; then
+  HOME=$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)
+  export HOME=${HOME:-/nonexistent}
+fi
 # shellcheck source=scripts/packages.bash
 . "$root/scripts/packages.bash"
 # shellcheck source=scripts/machine.bash
@@ -59,7 +64,7 @@ prepare_build() {
   find_swift
   install_missing
   check_swift
-  build_home=${HOME:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6 || true)}
+  build_home=$HOME
   if [[ ! -d $build_home || ! -w $build_home ]]; then build_home=""; fi
   package=$root scratch=$root/.build
   if ! mkdir -p "$scratch" 2>/dev/null || [[ ! -w $root || ! -w $scratch ]]; then build_elsewhere; fi

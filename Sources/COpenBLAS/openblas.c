@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 typedef void (*sgemm_function)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
                                const float *a, int lda, const float *b, int ldb, float beta, float *c, int ldc);
@@ -40,6 +41,17 @@ int openblas_load(const char *core_type, char *message, int capacity) {
 
 const char *openblas_core(void) { return sgemm ? corename() : 0; }
 const char *openblas_configuration(void) { return sgemm ? config() : 0; }
+
+int openblas_has_room(void) {
+  static _Thread_local int has_room;
+  if (!has_room) {
+    void *room = mmap(0, OPENBLAS_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return 0;
+    munmap(room, OPENBLAS_BUFFER_BYTES);
+    has_room = 1;
+  }
+  return 1;
+}
 
 void openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
                     const float *b, int ldb, float beta, float *c, int ldc) {

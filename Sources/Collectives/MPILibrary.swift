@@ -1,4 +1,5 @@
 import CMPI
+import Diagnostics
 import Foundation
 
 /// The MPI library that this process runs with.
@@ -21,6 +22,8 @@ public enum MPILibrary {
 
   /// What the library is told before it starts.
   static func prepare() {
+    // Open MPI 5 does not start without a home, be it one that does not exist.
+    setenv("HOME", UserFolders.home ?? "/nonexistent", 0)
     let environment = ProcessInfo.processInfo.environment
     for (name, value) in settings(major: major(of: version), environment: environment) { setenv(name, value, 0) }
   }

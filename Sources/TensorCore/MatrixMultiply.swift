@@ -82,6 +82,8 @@ public enum MatrixBackendError: DescribedError {
 
   public var description: String {
     switch self {
+    case .cannotLoad(.openBLAS, let reason) where reason.contains("failed to map"):
+      "cannot load OpenBLAS: not enough memory for it; raise the limit on address space (ulimit -v unlimited) (\(reason))"
     case .cannotLoad(.openBLAS, let reason):
       "cannot load OpenBLAS: \(reason); install it (Debian: apt-get install libopenblas-dev)"
     case .cannotLoad(.oneDNN, let reason):
@@ -146,6 +148,9 @@ public func multiply(
   let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
   switch MatrixBackend.active {
   case .openBLAS:
+    guard openblas_has_room() == 1 else {
+      MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "OpenBLAS's buffer of a thread").endProcess()
+    }
     openblas_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
       ldc)

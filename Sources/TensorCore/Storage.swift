@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -88,7 +89,7 @@ public final class BufferPool: Sendable {
       let size = max(slabBytes, (bytes + hugePage - 1) / hugePage * hugePage)
       var memory: UnsafeMutableRawPointer?
       let status = posix_memalign(&memory, hugePage, size)
-      guard status == 0, let memory else { preconditionFailure("out of memory: \(size) bytes for activations") }
+      guard status == 0, let memory else { MemoryShortage(bytes: size, for: "activations and gradients").endProcess() }
       madvise(memory, size, MADV_HUGEPAGE)
       state.slabs.append(memory)
       (state.next, state.remaining) = (memory, size)

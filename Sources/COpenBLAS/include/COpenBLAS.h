@@ -17,6 +17,12 @@ const char *openblas_core(void);
 // Version and build options; null before loading.
 const char *openblas_configuration(void);
 
+// A thread's first product maps twice a buffer of 128 MiB and keeps one; where that cannot be had, OpenBLAS (0.3.21 and
+// others) tries for ever.
+enum { OPENBLAS_BUFFER_BYTES = 256 << 20 };
+// Whether this thread has that room: looked at once for each thread, before its first product.
+int openblas_has_room(void);
+
 // C [m, n] = alpha op(A) op(B) + beta C, all row-major; op(A) is [m, k], op(B) is [k, n]. Safe from many threads at once.
 void openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
                     const float *b, int ldb, float beta, float *c, int ldc);
