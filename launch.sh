@@ -50,7 +50,9 @@ code 75 (--resume goes on from there); a second one ends it at once.
 HELP
 }
 
-say() { printf 'launch.sh: %s\n' "$*" >&2; }
+# A reader of standard error that has gone is no reason to end, or to leave a run alone.
+trap '' PIPE
+say() { printf 'launch.sh: %s\n' "$*" >&2 2>/dev/null || true; }
 die() {
   say "error: $1"
   exit "${2:-1}"
@@ -113,14 +115,17 @@ run_tests() {
 # Sets `line`, the command to run, from ranks, threads, hostfile, command and arguments. After a failure: on the hosts of
 # `hosts_left` and with `--resume`.
 compose_line() {
-  local given="" configured chosen=$threads index
+  local given="" has_given=0 configured chosen=$threads index
   configured=$(in_configuration threads_per_rank)
   for ((index = 0; index < ${#arguments[@]}; index++)); do
     case ${arguments[index]} in
-    --threads-per-rank) given=${arguments[index + 1]:-} ;;
-    --threads-per-rank=*) given=${arguments[index]#*=} ;;
+    --threads-per-rank) has_given=1 given=${arguments[index + 1]:-} ;;
+    --threads-per-rank=*) has_given=1 given=${arguments[index]#*=} ;;
     esac
   done
+  # The program refuses what is no number; here it would be an expression to the shell.
+  if ! is_positive "$given"; then given=""; fi
+  if ! is_positive "$configured"; then configured=""; fi
   line=("$mpirun")
   if (($(id -u) == 0)); then line+=(--allow-run-as-root); fi
   if [[ -n $hostfile || -n ${SLURM_JOB_ID:-} ]]; then
@@ -150,7 +155,7 @@ compose_line() {
     line+=(-x PEFT_DIST_TERMINAL_COLUMNS)
   fi
   line+=("$program" "$command" "${arguments[@]}")
-  if [[ -z $given && -n $threads && (-z $configured || -n $chosen) ]]; then line+=(--threads-per-rank "$threads"); fi
+  if ((!has_given)) && [[ -n $threads && (-z $configured || -n $chosen) ]]; then line+=(--threads-per-rank "$threads"); fi
   if ((attempt > 0)) && ! has_argument --resume; then line+=(--resume); fi
 }
 
@@ -204,8 +209,8 @@ on_signal() {
     return 0
   fi
   if ((signals == 1)); then
-    say "asked to stop: the run saves and ends; once more ends it at once"
     kill -USR1 "$child" 2>/dev/null || true
+    say "asked to stop: the run saves and ends; once more ends it at once"
   elif ((signals == 2)); then
     kill -TERM "$child" 2>/dev/null || true
   else
@@ -327,6 +332,25 @@ look_at_hosts() {
   fi
 }
 
+# Refuses a hostfile of which mpirun would make something else than it says.
+check_hostfile() {
+  local entry number=0 hosts=0 name='[A-Za-z0-9_][A-Za-z0-9_.:@-]*' field='(slots|max_slots|max-slots|port|username)[[:space:]]*=[[:space:]]*[A-Za-z0-9_.-]+'
+  [[ -f $hostfile && -r $hostfile ]] || die "cannot read the hostfile '$hostfile': it is no file that can be read"
+  while IFS= read -r entry || [[ -n $entry ]]; do
+    number=$((number + 1))
+    if [[ $entry == *$'\r' ]]; then
+      die "the hostfile $hostfile has Windows line ends (CRLF); convert it with: sed -i 's/\r\$//' '$hostfile'"
+    fi
+    entry=${entry%%#*}
+    if [[ $entry =~ ^[[:space:]]*$ ]]; then continue; fi
+    [[ $entry =~ ^[[:space:]]*$name([[:space:]]+$field)*[[:space:]]*$ ]] ||
+      die "the hostfile $hostfile, line $number: expected 'NAME slots=RANKS', found '$entry'"
+    if [[ $entry =~ slots[[:space:]]*=[[:space:]]*([^[:space:]]+) ]]; then positive "slots in line $number of the hostfile $hostfile" "${BASH_REMATCH[1]}"; fi
+    hosts=$((hosts + 1))
+  done <"$hostfile"
+  ((hosts > 0)) || die "the hostfile $hostfile names no host"
+}
+
 # The lines of the hostfile that name a host, without comments.
 host_entries() { sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]]+$//; /^$/d' "$hostfile"; }
 
@@ -379,7 +403,8 @@ train_example() {
 # --- arguments ---------------------------------------------------------------------------------------------------
 
 # A whole number of at least one, or an error that names the option.
-positive() { [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || die "$1 needs a whole number of at least 1, not '$2'" 2; }
+is_positive() { [[ $1 =~ ^[1-9][0-9]{0,5}$ ]]; }
+positive() { is_positive "$2" || die "$1 needs a whole number of at least 1, not '$2'" 2; }
 positive_or_zero() { [[ $2 == 0 ]] || positive "$1" "$2"; }
 
 needs_mpi() {
@@ -423,7 +448,7 @@ fi
 command=$1
 shift
 arguments=("$@")
-[[ -z $hostfile || -r $hostfile ]] || die "cannot read the hostfile '$hostfile'"
+if [[ -n $hostfile ]]; then check_hostfile; fi
 if [[ $command == train ]] && ((${#arguments[@]} == 0)); then train_example; fi
 case $command in
 train | compare | sweep) ;;

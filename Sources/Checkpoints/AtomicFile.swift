@@ -6,7 +6,7 @@ import Synchronization
 /// never a part.
 ///
 /// The bytes go to a temporary file in the same folder, to the disk, and then under the final name; last the
-/// folder goes to the disk.
+/// folder goes to the disk. A symbolic link is followed, and a device, FIFO or socket written to: neither is replaced.
 public enum AtomicFile {
   private static let serial = Atomic<Int>(0)
 
@@ -27,6 +27,8 @@ public enum AtomicFile {
   /// - Returns: size and SHA-256 of the file.
   @discardableResult
   public static func write(to url: URL, _ body: (inout FileSink) throws -> Void) throws -> FileDigest {
+    let url = try target(of: url)
+    guard try isReplaceable(url) else { return try writeInPlace(to: url, body) }
     let folder = url.deletingLastPathComponent()
     let number = serial.add(1, ordering: .relaxed).newValue
     let temporary = folder.appendingPathComponent(temporaryPrefix(of: url) + "\(getpid())-\(number)")
@@ -39,6 +41,26 @@ public enum AtomicFile {
       unlink(temporary.path)
       throw error
     }
+  }
+
+  /// Where the symbolic links at `url` lead, be there a file or not.
+  private static func target(of url: URL) throws -> URL {
+    var url = url
+    // As many as the kernel follows.
+    for _ in 0..<40 {
+      guard let next = try? FileManager.default.destinationOfSymbolicLink(atPath: url.path) else { return url }
+      url = URL(fileURLWithPath: next, relativeTo: url.deletingLastPathComponent()).absoluteURL
+    }
+    throw CheckpointError.system(action: "write", path: url.path, code: ELOOP)
+  }
+
+  /// Whether a file can take the place of what is at `url`: nothing, or a file.
+  private static func isReplaceable(_ url: URL) throws -> Bool {
+    var status = stat()
+    guard lstat(url.path, &status) == 0 else { return true }
+    let kind = status.st_mode & S_IFMT
+    guard kind != S_IFDIR else { throw CheckpointError.system(action: "write", path: url.path, code: EISDIR) }
+    return kind == S_IFREG
   }
 
   private static func temporaryPrefix(of url: URL) -> String { ".\(url.lastPathComponent).partial-" }

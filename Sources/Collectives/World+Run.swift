@@ -58,8 +58,9 @@ extension World {
     for number in [SIGTERM, SIGINT] { signal(number, SIG_DFL) }
     if rank > 0 { usleep(1_000_000 + UInt32(min(rank, 5)) * 200_000) }
     fflush(nil)
-    let text = "Error on rank \(rank) of \(size) (\(hostName)): \(error)\n"
-    FileHandle.standardError.write(Data(text.utf8))
+    StandardStreams.writeError("Error on rank \(rank) of \(size) (\(hostName)): \(error)")
+    // Open MPI 5 drops what it has not passed on when a rank aborts.
+    StandardStreams.waitForReaderOfErrors()
     MPI_Abort(communicator, 1)
     // Not reached with a conforming MPI.
     _exit(1)

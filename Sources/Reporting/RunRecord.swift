@@ -1,4 +1,5 @@
 import Checkpoints
+import Diagnostics
 import Foundation
 
 /// What a report tells of one run: facts of its `summary.json`, and the course of its `metrics.jsonl`.
@@ -115,17 +116,13 @@ public struct RunRecord: Sendable, Equatable {
   }
 
   private mutating func readMetrics(_ url: URL) throws {
-    guard FileManager.default.fileExists(atPath: url.path) else { return }
-    let text: String
-    do { text = try String(contentsOf: url, encoding: .utf8) } catch {
-      throw ReportError.unreadable(file: url.path, reason: "it cannot be read as UTF-8")
-    }
     var losses: [Double] = []
-    for (index, line) in text.split(separator: "\n").enumerated() {
-      let origin = "\(url.path), line \(index + 1)"
-      let document = try JSON.decode(Array(line.utf8), origin: origin)
-      guard case .object(let members) = document else {
-        throw ReportError.unreadable(file: origin, reason: "expected an object, found \(document.summary)")
+    // A run that is still writing has a last line that is not whole yet.
+    for line in try LineFile(url).lines where line.isWhole {
+      let origin = "\(url.path), line \(line.number)"
+      guard case .object(let members)? = try? JSON.decode(line.bytes, origin: origin) else {
+        RunLog.warning("\(origin) is damaged and left out")
+        continue
       }
       let entry = JSONObject(members, origin: origin)
       let step = try entry.int("step")

@@ -39,6 +39,7 @@ enum DataFolder {
   /// - Throws: `DataError.missing`, `.unreadable`.
   static func bytes(of url: URL) throws -> Data {
     guard exists(url) else { throw DataError.missing(url, expected: "the file does not exist") }
+    guard !isDirectory(url) else { throw DataError.unreadable(url, reason: "it is a folder; name a file in it") }
     do { return try Data(contentsOf: url, options: .mappedIfSafe) } catch {
       throw DataError.unreadable(url, reason: reason(error))
     }

@@ -20,8 +20,15 @@ public enum TextCorpus {
     return texts
   }
 
-  private static func lines(of url: URL) throws -> [String] {
-    try DataFolder.bytes(of: url).withUnsafeBytes { raw in
+  /// The lines of a text file as every reader of data takes them: a byte order mark in front is no part of the first,
+  /// `\r\n` ends a line as `\n` does.
+  ///
+  /// - Throws: `DataError`, naming file and line.
+  public static func lines(of url: URL) throws -> [String] { try lines(DataFolder.bytes(of: url), url: url) }
+
+  /// The lines of `data`, which came from `url`.
+  public static func lines(_ data: Data, url: URL) throws -> [String] {
+    try data.withUnsafeBytes { raw in
       var bytes = TableBytes(raw.bindMemory(to: UInt8.self), url: url)
       var lines: [String] = []
       while !bytes.isAtEnd {

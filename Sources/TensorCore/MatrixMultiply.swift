@@ -38,6 +38,9 @@ public enum MatrixBackend: Sendable, Equatable {
         }
         return
       }
+      if case .openBLAS = self, openblas_has_room() == 0 {
+        throw MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "OpenBLAS")
+      }
       var message = [CChar](repeating: 0, count: 512)
       let capacity = Int32(message.count)
       let status =
@@ -56,7 +59,9 @@ public enum MatrixBackend: Sendable, Equatable {
   /// The backend in use; the preferred one is activated if none was.
   public static let active: MatrixBackend = {
     if case .chosen(let backend) = state.withLock({ $0 }) { return backend }
-    do { try preferred().activate() } catch { preconditionFailure("\(error)") }
+    do { try preferred().activate() } catch let shortage as MemoryShortage { shortage.endProcess() } catch {
+      preconditionFailure("\(error)")
+    }
     return preferred()
   }()
 
@@ -149,7 +154,7 @@ public func multiply(
   switch MatrixBackend.active {
   case .openBLAS:
     guard openblas_has_room() == 1 else {
-      MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "OpenBLAS's buffer of a thread").endProcess()
+      MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "a thread's products in OpenBLAS").endProcess()
     }
     openblas_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,

@@ -23,17 +23,18 @@ public struct DigestLog: Sendable, Equatable {
   /// - Throws: `CheckpointError` if the file cannot be read or is not such a log.
   public init(runFolder: URL) throws {
     let url = runFolder.appendingPathComponent(Self.fileName)
-    guard let text = try? String(contentsOf: url, encoding: .utf8) else {
+    let lines = try LineFile(url).lines
+    guard let first = lines.first else {
       throw CheckpointError.missing(
         path: url.path, purpose: "it records the digests of each step", remedy: "name the output folder of a run")
     }
     var names: [String] = []
     var steps: [Step] = []
-    for (number, line) in text.split(separator: "\n").enumerated() {
-      let origin = "\(url.path), line \(number + 1)"
-      guard case .object(let members) = try JSON.decode(Array(line.utf8), origin: origin) else { continue }
+    for line in lines where line.isWhole {
+      let origin = "\(url.path), line \(line.number)"
+      guard case .object(let members) = try JSON.decode(line.bytes, origin: origin) else { continue }
       let object = JSONObject(members, origin: origin)
-      if number == 0 {
+      if line.number == first.number {
         names = try object.strings("tensors")
         continue
       }

@@ -16,14 +16,22 @@ struct FaultInjection: Sendable {
     var description: String { "injected failure at step \(step)" }
   }
 
+  struct Unknown: DescribedError, Equatable {
+    let text: String
+    var description: String {
+      "PEFT_DIST_FAULT has '\(text)'; expected KIND:RANK:STEP with a kind of throw, corrupt, nan or hang"
+    }
+  }
+
   private let faults: [(kind: Kind, rank: Int, step: Int)]
 
-  init(environment: [String: String] = ProcessInfo.processInfo.environment) {
-    faults = (environment["PEFT_DIST_FAULT"] ?? "").split(separator: ",").compactMap { text in
+  /// - Throws: `Unknown` for what is none of these.
+  init(environment: [String: String] = ProcessInfo.processInfo.environment) throws {
+    faults = try (environment["PEFT_DIST_FAULT"] ?? "").split(separator: ",").map { text in
       let fields = text.split(separator: ":")
       guard fields.count == 3, let kind = Kind(rawValue: String(fields[0])), let rank = Int(fields[1]),
         let step = Int(fields[2])
-      else { return nil }
+      else { throw Unknown(text: String(text)) }
       return (kind, rank, step)
     }
   }

@@ -12,18 +12,21 @@ final class LineLog {
   private var pending: [UInt8] = []
   private var hasWarned = false
 
-  /// Opens `url`, keeping the lines for which `keep` is true: what a killed run wrote after its last checkpoint goes.
+  /// Opens `url`, keeping the lines for which `keep` is true: what a killed run wrote after its last checkpoint goes, and
+  /// so does a last line that it did not finish. Any other line that cannot be read is told of and kept as it is.
   init(_ url: URL, header: String? = nil, keep: (JSONObject) -> Bool) throws {
     self.url = url
-    var lines: [String] = []
-    if let text = try? String(contentsOf: url, encoding: .utf8) {
-      for line in text.split(separator: "\n") {
-        guard case .object(let members)? = try? JSON.decode(Array(line.utf8), origin: url.path) else { continue }
-        if keep(JSONObject(members, origin: url.path)) { lines.append(String(line)) }
+    var bytes: [UInt8] = []
+    if let header { bytes += Array(header.utf8) + [10] }
+    for line in try LineFile(url).lines {
+      if case .object(let members)? = try? JSON.decode(line.bytes, origin: url.path) {
+        if keep(JSONObject(members, origin: url.path)) { bytes += line.bytes + [10] }
+      } else if line.isWhole {
+        RunLog.warning("\(url.path), line \(line.number) is damaged; it is kept as it is")
+        bytes += line.bytes + [10]
       }
     }
-    if let header { lines.insert(header, at: 0) }
-    try AtomicFile.write(Array(lines.map { $0 + "\n" }.joined().utf8), to: url)
+    try AtomicFile.write(bytes, to: url)
     open()
   }
 

@@ -38,15 +38,17 @@ public final class Trainer {
   var submittedStep: Int?
   /// Step and value of the last evaluation of this process.
   private var lastEvaluation: (step: Int, value: Double)?
-  private let faults = FaultInjection()
+  private let faults: FaultInjection
 
   var method: any PEFTMethod { engine.evaluator.method }
 
   /// - Parameter folder: on rank 0 only.
+  /// - Throws: `FaultInjection.Unknown`.
   public init(
     configuration: RunConfiguration, engine: GradientEngine, evaluation: Evaluation, planner: StepPlanner,
     validation: EvaluationSet?, metric: TaskMetric, identity: NumericIdentity, folder: RunFolder?
-  ) {
+  ) throws {
+    faults = try FaultInjection()
     self.configuration = configuration
     self.engine = engine
     self.evaluation = evaluation

@@ -155,7 +155,7 @@ struct GenerateCommand: ParsableCommand {
     let writesFile = output != nil
     let ending = try LeafDispatch(world: nil, workers: place.workers).run(
       order: Array(leaves.indices), shouldStop: { StopRequest.isPending },
-      onPoll: { if output == nil { for answer in answers.takeReady() { print(answer) } } }
+      onPoll: { if output == nil { try Self.show(answers.takeReady()) } }
     ) { worker, leaf in
       MatrixBackend.prepareThread()
       let range = leaves[leaf]
@@ -177,9 +177,16 @@ struct GenerateCommand: ParsableCommand {
     if let output, ending == .complete {
       try AtomicFile.write(Array(rest.joined().utf8), to: URL(fileURLWithPath: output))
     } else if output == nil {
-      for answer in rest { print(answer) }
+      try Self.show(rest)
     }
     return ending
+  }
+
+  /// Prints answers as soon as they are there, and finds out at once when nobody takes them.
+  private static func show(_ answers: [String]) throws {
+    guard !answers.isEmpty else { return }
+    for answer in answers { print(answer) }
+    try StandardStreams.flushOutput()
   }
 
   /// One line of `--output`; the scores are those of beam search, and null otherwise.
@@ -200,11 +207,10 @@ struct GenerateCommand: ParsableCommand {
   }
 
   private func lines() throws -> [String] {
-    let text =
-      try input.map { try TextFile.read($0, as: "source texts") }
-      ?? TextFile.read(FileHandle.standardInput, path: "standard input", as: "source texts on")
-    var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    if lines.last?.isEmpty == true { lines.removeLast() }
-    return lines.map(String.init)
+    if let input { return try TextCorpus.lines(of: URL(fileURLWithPath: input)) }
+    guard let data = try? FileHandle.standardInput.readToEnd() ?? Data() else {
+      throw DataError.unreadable(URL(fileURLWithPath: "/dev/stdin"), reason: "standard input is closed")
+    }
+    return try TextCorpus.lines(data, url: URL(fileURLWithPath: "/dev/stdin"))
   }
 }

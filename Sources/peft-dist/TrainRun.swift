@@ -251,7 +251,7 @@ struct TrainRun {
     let engine = GradientEngine(
       evaluator: LeafEvaluator(model: place.model, method: tuned, weights: place.weights, frozen: frozen), world: world,
       workers: place.workers)
-    return Trainer(
+    return try Trainer(
       configuration: configuration, engine: engine, evaluation: evaluation ?? makeEvaluation(), planner: planner,
       validation: try validationSet(), metric: task.metric, identity: identity, folder: folder)
   }

@@ -43,14 +43,16 @@ func leave(with error: any Error, arguments: [String]) -> Never {
     sleep(2)
     message += "\n(on rank \(rank), \(ProcessInfo.processInfo.hostName))"
   }
-  FileHandle.standardError.write(Data(message.utf8 + [10]))
+  StandardStreams.writeError(message)
   exit(isUsage ? 2 : 1)
 }
 
+StandardStreams.prepare()
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
   var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(arguments)))
   try command.run()
+  try StandardStreams.flushOutput()
 } catch {
   leave(with: error, arguments: arguments)
 }

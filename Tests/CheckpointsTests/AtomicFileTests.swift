@@ -83,4 +83,44 @@ struct AtomicFileTests {
       #expect(error == .system(action: "write", path: url.path, code: EACCES))
     }
   }
+
+  /// A device, a FIFO or a socket is written to and stays what it is.
+  @Test func specialFilesAreWrittenTo() throws {
+    try withTemporaryFolder { folder in
+      let pipe = folder.appending(path: "pipe")
+      #expect(mkfifo(pipe.path, 0o600) == 0)
+      let reader = open(pipe.path, O_RDONLY | O_NONBLOCK)
+      defer { close(reader) }
+      try AtomicFile.write(Data("text".utf8), to: pipe)
+      var bytes = [UInt8](repeating: 0, count: 10)
+      #expect(read(reader, &bytes, 10) == 4 && bytes.starts(with: Array("text".utf8)))
+      var status = stat()
+      #expect(lstat(pipe.path, &status) == 0 && status.st_mode & S_IFMT == S_IFIFO)
+      // By way of a link, so that a fault of this test harms the link alone.
+      let link = folder.appending(path: "null")
+      try FileManager.default.createSymbolicLink(atPath: link.path, withDestinationPath: "/dev/null")
+      try AtomicFile.write(Data("text".utf8), to: link)
+      #expect(lstat("/dev/null", &status) == 0 && status.st_mode & S_IFMT == S_IFCHR)
+      #expect(lstat(link.path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK)
+    }
+  }
+
+  @Test func linksAreFollowed() throws {
+    try withTemporaryFolder { folder in
+      let (first, second, file) = (
+        folder.appending(path: "first"), folder.appending(path: "second"), folder.appending(path: "file")
+      )
+      try FileManager.default.createSymbolicLink(atPath: first.path, withDestinationPath: "second")
+      try FileManager.default.createSymbolicLink(atPath: second.path, withDestinationPath: file.path)
+      // The file is not there yet, then it is.
+      for text in ["one", "two"] {
+        try AtomicFile.write(Data(text.utf8), to: first)
+        #expect(try String(contentsOf: file, encoding: .utf8) == text)
+        #expect(try FileManager.default.destinationOfSymbolicLink(atPath: first.path) == "second")
+      }
+      try FileManager.default.removeItem(at: second)
+      try FileManager.default.createSymbolicLink(atPath: second.path, withDestinationPath: "first")
+      #expect(throws: CheckpointError.self) { try AtomicFile.write(Data("three".utf8), to: first) }
+    }
+  }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What `launch.sh` finds out about a machine before it builds, on stand-ins for the machine's own commands.
@@ -37,7 +38,7 @@ import Testing
       process.standardInput = FileHandle.nullDevice
       process.standardOutput = output
       process.standardError = try FileHandle(forWritingTo: errors)
-      try process.run()
+      try RunningProgram.withoutBlockedSignals { try process.run() }
       let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
       process.waitUntilExit()
       return (process.terminationStatus, text, try String(contentsOf: errors, encoding: .utf8))
@@ -228,5 +229,77 @@ import Testing
     let run = try machine.run("'\(tree.path)/launch.sh' build", environment: ["HOME": "/nonexistent"])
     #expect(run.code == 0, "\(run.errors)")
     #expect(FileManager.default.fileExists(atPath: tree.appending(path: ".build/home").path))
+  }
+
+  /// A program of the user's own, and an mpirun that tells how it was called.
+  private func addRun(to machine: Machine, mpirun: String = "echo \"mpirun $*\"") throws -> String {
+    try machine.add("program", "exit 0")
+    try machine.add(
+      "mpirun", "if [[ $1 == --version ]]; then echo 'mpirun (Open MPI) 4.1.4'; else \(mpirun); fi")
+    return "PEFT_DIST_PROGRAM='\(machine.folder.path)/bin/program' '\(Self.root.path)/launch.sh'"
+  }
+
+  /// What a file or an argument says is never an expression to the shell.
+  @Test(arguments: [
+    "threads_per_rank: line[$(touch evil)]", "threads_per_rank: 'a[$(touch evil)]'", "threads_per_rank: 0x10",
+    "output: \"$(touch evil)\"\nthreads_per_rank: 08",
+  ])
+  func configurationsAreNotEvaluated(text: String) throws {
+    let machine = try Machine()
+    let launch = try addRun(to: machine)
+    try Data((text + "\n").utf8).write(to: machine.folder.appending(path: "a run.yaml"))
+    let run = try machine.run("\(launch) -n 1 --max-restarts 1 train --config 'a run.yaml'")
+    #expect(!FileManager.default.fileExists(atPath: machine.folder.appending(path: "evil").path))
+    #expect(run.code == 0 && run.output.contains("train --config a run.yaml"), "\(run.errors)")
+    let flag = try machine.run("\(launch) -n 1 train --threads-per-rank 'line[$(touch evil)]'")
+    #expect(!FileManager.default.fileExists(atPath: machine.folder.appending(path: "evil").path))
+    // The program says what is wrong with it.
+    #expect(flag.output.contains("--threads-per-rank line[$(touch evil)]\n"), "\(flag.output)")
+  }
+
+  @Test(arguments: [
+    ("node01 slots=2\r\n", "has Windows line ends (CRLF)"), ("# none\n\n", "names no host"),
+    ("a slots=1\n-oProxyCommand=evil slots=1\n", "line 2: expected 'NAME slots=RANKS', found '-oProxyCommand"),
+    ("$(touch evil) slots=1\n", "line 1: expected"), ("../a slots=1\n", "line 1: expected"),
+    ("a slots=x[$(touch evil)]\n", "line 1: expected"), ("a slots=0\n", "slots in line 1 of the hostfile"),
+    ("a slots=two\n", "slots in line 1 of the hostfile"), ("a 2\n", "line 1: expected"),
+  ])
+  func hostfilesAreCheckedFirst(text: String, part: String) throws {
+    let machine = try Machine()
+    let launch = try addRun(to: machine)
+    try Data(text.utf8).write(to: machine.folder.appending(path: "hosts"))
+    let run = try machine.run("\(launch) --hostfile hosts train --config x.yaml")
+    #expect(run.code != 0 && run.output.isEmpty, "\(run.output)")
+    #expect(run.errors.contains(part), "\(run.errors)")
+    #expect(!FileManager.default.fileExists(atPath: machine.folder.appending(path: "evil").path))
+  }
+
+  @Test func hostfilesOfOpenMPIArePassedOn() throws {
+    let machine = try Machine()
+    let launch = try addRun(to: machine)
+    let text = "# hosts\n  node01 slots=2 max_slots=4 # two\nuser@node-2.example.org slots = 1\n10.0.0.1"
+    try Data(text.utf8).write(to: machine.folder.appending(path: "hosts"))
+    let run = try machine.run("\(launch) --hostfile hosts train --config x.yaml")
+    #expect(run.code == 0 && run.output.contains("--hostfile hosts --bind-to none"), "\(run.errors)")
+  }
+
+  /// Whoever read what the script says has gone; the run is asked to save all the same.
+  @Test func aBrokenPipeDoesNotKeepASignalFromTheRun() throws {
+    let machine = try Machine()
+    let wait = """
+      trap 'echo saved >>saved; exit 75' USR1; echo $$ >child; \
+      for ((i = 0; i < 200; i++)); do sleep 0.05; done; exit 9
+      """
+    let launch = try addRun(to: machine, mpirun: wait)
+    let run = try machine.run(
+      """
+      (code=0; \(launch) -n 1 train --config x.yaml || code=$?; echo $code >code) 2>&1 >/dev/null | true &
+      for ((i = 0; i < 200; i++)); do if [[ -s child ]]; then break; fi; sleep 0.05; done
+      launcher=$(ps -o ppid= -p "$(cat child)" | tr -d ' ')
+      kill -TERM "$launcher"  # a job in the background ignores INT
+      for ((i = 0; i < 200; i++)); do if [[ -s code ]]; then break; fi; sleep 0.05; done
+      cat saved code
+      """)
+    #expect(run.output == "saved\n75\n", "\(run.output) \(run.errors)")
   }
 }

@@ -18,7 +18,7 @@ struct MemoryShortageTests {
     let errors = Pipe()
     process.standardError = errors
     process.standardOutput = FileHandle.nullDevice
-    try process.run()
+    try RunningProgram.withoutBlockedSignals { try process.run() }
     let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
     if process.terminationStatus == 0 { return }

@@ -56,7 +56,7 @@ public final class RunningProgram {
   }
 
   /// Threads of a test runner block most signals, and a program inherits that from the thread that starts it.
-  private static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+  public static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
     var (none, old) = (sigset_t(), sigset_t())
     sigemptyset(&none)
     pthread_sigmask(SIG_SETMASK, &none, &old)

@@ -17,10 +17,10 @@ const char *openblas_core(void);
 // Version and build options; null before loading.
 const char *openblas_configuration(void);
 
-// A thread's first product maps twice a buffer of 128 MiB and keeps one; where that cannot be had, OpenBLAS (0.3.21 and
-// others) tries for ever.
-enum { OPENBLAS_BUFFER_BYTES = 256 << 20 };
-// Whether this thread has that room: looked at once for each thread, before its first product.
+// Loading the library (some 40 MiB) maps a buffer in some versions (0.3.29), and the first product of each thread maps twice
+// a buffer of 128 MiB and keeps one. Where that cannot be had, OpenBLAS tries for ever.
+enum { OPENBLAS_BUFFER_BYTES = 320 << 20 };
+// Whether this thread has that room: looked at once for each thread, before it loads the library or multiplies first.
 int openblas_has_room(void);
 
 // C [m, n] = alpha op(A) op(B) + beta C, all row-major; op(A) is [m, k], op(B) is [k, n]. Safe from many threads at once.

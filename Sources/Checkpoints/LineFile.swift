@@ -1,0 +1,32 @@
+import Foundation
+
+/// A file of lines: bytes between line feeds. What the bytes say is the reader's business, so a damaged line is one damaged
+/// line and never the end of the file.
+public struct LineFile {
+  public struct Line {
+    /// From 1.
+    public let number: Int
+    public let bytes: [UInt8]
+    /// Whether a line feed follows; a writer that was killed leaves a last line without.
+    public let isWhole: Bool
+  }
+
+  /// Lines with something in them.
+  public let lines: [Line]
+
+  /// - Throws: `CheckpointError` if there is a file that cannot be read; no file has no lines.
+  public init(_ url: URL) throws {
+    guard FileManager.default.fileExists(atPath: url.path) else {
+      lines = []
+      return
+    }
+    let data: Data
+    do { data = try Data(contentsOf: url) } catch {
+      throw CheckpointError.system(action: "read", path: url.path, code: access(url.path, R_OK) == 0 ? EIO : errno)
+    }
+    let parts = data.split(separator: 0x0A, omittingEmptySubsequences: false)
+    lines = parts.enumerated().compactMap { index, bytes in
+      bytes.isEmpty ? nil : Line(number: index + 1, bytes: Array(bytes), isWhole: index + 1 < parts.count)
+    }
+  }
+}
