@@ -2,6 +2,7 @@
 #include "COpenBLAS.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -43,19 +44,31 @@ const char *openblas_core(void) { return sgemm ? corename() : 0; }
 const char *openblas_configuration(void) { return sgemm ? config() : 0; }
 
 int openblas_has_room(void) {
-  static _Thread_local int has_room;
-  if (!has_room) {
-    void *room = mmap(0, OPENBLAS_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED) return 0;
-    munmap(room, OPENBLAS_BUFFER_BYTES);
-    has_room = 1;
-  }
+  void *room = mmap(0, OPENBLAS_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return 0;
+  munmap(room, OPENBLAS_BUFFER_BYTES);
   return 1;
 }
 
-void openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
-                    const float *b, int ldb, float beta, float *c, int ldc) {
+int openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+                   const float *b, int ldb, float beta, float *c, int ldc) {
   enum { row_major = 101, plain = 111, transposed = 112 };
+  static _Thread_local int has_buffer;
+  static pthread_mutex_t first_products = PTHREAD_MUTEX_INITIALIZER;
+  int is_first = !has_buffer;
+  // One thread after the other, so that each takes what it has found free.
+  if (is_first) {
+    pthread_mutex_lock(&first_products);
+    if (!openblas_has_room()) {
+      pthread_mutex_unlock(&first_products);
+      return -1;
+    }
+  }
   sgemm(row_major, transpose_a ? transposed : plain, transpose_b ? transposed : plain, m, n, k, alpha, a, lda, b, ldb,
         beta, c, ldc);
+  if (is_first) {
+    has_buffer = 1;
+    pthread_mutex_unlock(&first_products);
+  }
+  return 0;
 }

@@ -153,12 +153,10 @@ public func multiply(
   let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
   switch MatrixBackend.active {
   case .openBLAS:
-    guard openblas_has_room() == 1 else {
-      MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "a thread's products in OpenBLAS").endProcess()
-    }
-    openblas_sgemm(
+    let status = openblas_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
       ldc)
+    if status != 0 { MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "a thread's products in OpenBLAS").endProcess() }
   case .oneDNN:
     let status = onednn_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,

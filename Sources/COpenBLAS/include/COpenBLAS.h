@@ -20,11 +20,12 @@ const char *openblas_configuration(void);
 // Loading the library (some 40 MiB) maps a buffer in some versions (0.3.29), and the first product of each thread maps twice
 // a buffer of 128 MiB and keeps one. Where that cannot be had, OpenBLAS tries for ever.
 enum { OPENBLAS_BUFFER_BYTES = 320 << 20 };
-// Whether this thread has that room: looked at once for each thread, before it loads the library or multiplies first.
+// Whether there is that room now.
 int openblas_has_room(void);
 
 // C [m, n] = alpha op(A) op(B) + beta C, all row-major; op(A) is [m, k], op(B) is [k, n]. Safe from many threads at once.
-void openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+// 0, or -1 where it is this thread's first product and there is no room for it.
+int openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
                     const float *b, int ldb, float beta, float *c, int ldc);
 
 #ifdef __cplusplus
