@@ -117,11 +117,11 @@ public struct RunRecord: Sendable, Equatable {
 
   private mutating func readMetrics(_ url: URL) throws {
     var losses: [Double] = []
-    // A run that is still writing has a last line that is not whole yet.
-    for line in try LineFile(url).lines where line.isWhole {
+    for line in try LineFile(url).lines {
       let origin = "\(url.path), line \(line.number)"
       guard case .object(let members)? = try? JSON.decode(line.bytes, origin: origin) else {
-        RunLog.warning("\(origin) is damaged and left out")
+        // A run that is still writing has a last line that is not whole yet.
+        if line.isWhole { RunLog.warning("\(origin) is damaged and left out") }
         continue
       }
       let entry = JSONObject(members, origin: origin)

@@ -7,6 +7,9 @@ public enum DataDigest {
   ///
   /// - Throws: `DataError`, `CheckpointError` naming the file.
   public static func sha256(of location: URL) throws -> String {
+    guard DataFolder.exists(location) else {
+      throw DataError.missing(location, expected: "the file does not exist")
+    }
     guard DataFolder.isDirectory(location) else { return try Checkpoints.sha256(of: location) }
     let lines = try DataFolder.files(of: location).map { file in
       "\(file.deletingLastPathComponent().lastPathComponent)/\(file.lastPathComponent) \(try Checkpoints.sha256(of: file))"

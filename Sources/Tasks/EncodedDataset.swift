@@ -39,14 +39,15 @@ public final class EncodedDataset: Sendable {
   ///
   /// - Parameters:
   ///   - location: file or folder of the data.
+  ///   - digest: of the data, where it is known already.
   ///   - examples: reads the data; called only if the cache has no table.
   ///   - warn: is told in one sentence when the cache cannot be used.
   /// - Throws: `DataError`, and whatever `examples` throws.
   public convenience init(
     wholeSetAt location: URL, task: any TextTask, tokenizer: any Tokenizer, encoding: ExampleEncoding,
-    cache: TokenCache, threads: Int, warn: (String) -> Void, examples: (() throws -> [Example])? = nil
+    cache: TokenCache, threads: Int, digest: String? = nil, warn: (String) -> Void, examples: (() throws -> [Example])? = nil
   ) throws {
-    let key = try TokenCache.key(of: location, task: task, tokenizer: tokenizer, encoding: encoding)
+    let key = TokenCache.key(content: try digest ?? DataDigest.sha256(of: location), task: task, tokenizer: tokenizer, encoding: encoding)
     let table = try cache.table(key, warn: warn) {
       let examples = try examples?() ?? task.examples(at: location)
       return Self.encode(examples, tokenizer: tokenizer, encoding: encoding, threads: threads)

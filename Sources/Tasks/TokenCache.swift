@@ -4,8 +4,8 @@ import Tokenization
 
 /// Token tables on disk, shared by the ranks and runs of a node.
 ///
-/// A table lies under `directory` by the digest of all it depends on: tokenizer, data files (path, size,
-/// time of change), task, text options, length limits and format. Whoever comes first tokenises while the
+/// A table lies under `directory` by the digest of all it depends on: tokenizer, content of the data, task, text options,
+/// length limits and format. Whoever comes first tokenises while the
 /// others wait for its lock and then map its file; a damaged file is made anew.
 public struct TokenCache: Sendable {
   public let directory: URL
@@ -14,12 +14,12 @@ public struct TokenCache: Sendable {
     self.directory = directory.appendingPathComponent("tokens")
   }
 
-  /// The digest that names the table of `location` under `task`.
+  /// The digest that names the table of some data under `task`.
   ///
-  /// - Throws: `DataError` when the data cannot be examined.
+  /// - Parameter content: digest of the data, see `DataDigest`.
   public static func key(
-    of location: URL, task: any TextTask, tokenizer: any Tokenizer, encoding: ExampleEncoding
-  ) throws -> ContentKey {
+    content: String, task: any TextTask, tokenizer: any Tokenizer, encoding: ExampleEncoding
+  ) -> ContentKey {
     var key = ContentKey()
     key.add("tokens")
     key.add(TokenTable.formatVersion)
@@ -36,19 +36,8 @@ public struct TokenCache: Sendable {
     key.add(encoding.source)
     key.add(encoding.target)
     key.add(encoding.textLength)
-    for file in try DataFolder.files(of: location) { try addFile(file, to: &key) }
+    key.add(content)
     return key
-  }
-
-  private static func addFile(_ url: URL, to key: inout ContentKey) throws {
-    var status = stat()
-    guard stat(url.path, &status) == 0 else {
-      if errno == ENOENT { throw DataError.missing(url, expected: "the file does not exist") }
-      throw DataError.unreadable(url, reason: String(cString: strerror(errno)))
-    }
-    key.add(url.standardizedFileURL.path)
-    key.add(Int(status.st_size))
-    key.add(status.st_mtim.tv_sec * 1_000_000_000 + status.st_mtim.tv_nsec)
   }
 
   /// The table of `key`: mapped from disk, or made by `make`, written, and mapped.

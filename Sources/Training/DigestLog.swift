@@ -30,7 +30,7 @@ public struct DigestLog: Sendable, Equatable {
     }
     var names: [String] = []
     var steps: [Step] = []
-    for line in lines where line.isWhole {
+    for line in lines {
       let origin = "\(url.path), line \(line.number)"
       guard case .object(let members) = try JSON.decode(line.bytes, origin: origin) else { continue }
       let object = JSONObject(members, origin: origin)

@@ -7,7 +7,7 @@ import NN
 public final class RunFolder {
   public let url: URL
   public let checkpoints: CheckpointStore
-  /// Held until the run is finished; a finished one is only looked at.
+  /// Nil where the folder is only looked at.
   private let lock: RunFolderLock?
   private var metrics: LineLog?
   private var digests: LineLog?
@@ -21,7 +21,7 @@ public final class RunFolder {
   ///
   /// Throws: `TrainingError.runExists` if it holds a run and `resume` is false; `.otherRun` if it holds a model, an
   /// adapter or data; `CheckpointError` if it cannot be written or another process works in it.
-  public init(_ url: URL, resume: Bool) throws {
+  public init(_ url: URL, resume: Bool, isReadOnly: Bool = false) throws {
     self.url = url
     func holds(_ name: String) -> Bool {
       FileManager.default.fileExists(atPath: url.appendingPathComponent(name).path)
@@ -32,13 +32,8 @@ public final class RunFolder {
     if let other = others.first(where: holds) {
       throw TrainingError.otherRun(folder: url.path, reason: "it holds \(other)")
     }
-    lock = holds(Self.summaryName) ? nil : try RunFolderLock(url)
+    lock = isReadOnly ? nil : try RunFolderLock(url)
     checkpoints = CheckpointStore(runFolder: url)
-  }
-
-  /// Whether the run in the folder has come to its end.
-  public var isFinished: Bool {
-    FileManager.default.fileExists(atPath: url.appendingPathComponent(Self.summaryName).path)
   }
 
   deinit { background?.close() }

@@ -11,20 +11,26 @@ public enum StopRequest {
 
   public static var isPending: Bool { count.load(ordering: .relaxed) > 0 }
 
+  private static let ignoresHangup = Atomic<Bool>(false)
+
+  /// To be called first: finds out whether SIGHUP is to be ignored, as `nohup` wants it, before MPI takes the signal for
+  /// itself.
+  public static func prepare() {
+    var former = sigaction()
+    sigaction(SIGHUP, nil, &former)
+    let handler = unsafeBitCast(former.__sigaction_handler.sa_handler, to: Int.self)
+    ignoresHangup.store(handler == unsafeBitCast(SIG_IGN, to: Int.self), ordering: .relaxed)
+  }
+
   /// Installs the handlers.
   public static func listen() {
     for number in [SIGUSR1, SIGTERM, SIGINT, SIGHUP] {
-      let former = signal(number) { number in
+      signal(number) { number in
         // A closed terminal may send SIGHUP twice, from its shell and from the system.
         let isLate = StopRequest.count.add(1, ordering: .relaxed).newValue > 1
         if isLate, number != SIGUSR1, number != SIGHUP { _exit(128 + number) }
       }
-      // As `nohup` wants it.
-      if number == SIGHUP, Self.ignores(former) { signal(SIGHUP, SIG_IGN) }
     }
-  }
-
-  private static func ignores(_ handler: sighandler_t?) -> Bool {
-    unsafeBitCast(handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+    if ignoresHangup.load(ordering: .relaxed) { signal(SIGHUP, SIG_IGN) }
   }
 }

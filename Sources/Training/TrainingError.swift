@@ -10,7 +10,7 @@ public enum TrainingError: DescribedError, Equatable {
     precision: Precision = .fp32, overflow: String? = nil)
   case changedSettings([String])
   case identityDiffers(checkpoint: String, now: String)
-  case ranksDiffer(what: String, values: [String])
+  case ranksDiffer(what: String, values: [String], remedy: String? = nil)
   case runExists(folder: String)
   case otherRun(folder: String, reason: String)
   case tooFewExamples(examples: Int, ranks: Int, source: String)
@@ -42,9 +42,9 @@ public enum TrainingError: DescribedError, Equatable {
       "this machine computes other bits than the one the checkpoint comes from:\n  checkpoint: \(checkpoint)\n"
         + "  now:        \(now)\nresume on a machine of the same kind, start afresh in another --output, or accept other last digits with "
         + "--allow-other-identity"
-    case .ranksDiffer(let what, let values):
+    case .ranksDiffer(let what, let values, let remedy):
       "the ranks of this job differ in \(what), so their results would not add up:\n  "
-        + values.joined(separator: "\n  ")
+        + values.joined(separator: "\n  ") + (remedy.map { "\n\($0)" } ?? "")
     case .runExists(let folder):
       "the output folder \(folder) holds a run already; continue it with --resume, or choose another --output"
     case .otherRun(let folder, let reason):

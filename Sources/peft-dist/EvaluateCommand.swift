@@ -76,6 +76,8 @@ struct EvaluateCommand: ParsableCommand {
     let place = try Workplace(
       choice.folder, head: choice.head, threads: leaf.threadsPerRank, precision: leaf.arithmetic,
       cache: data.cacheFolder, world: world)
+    _ = try place.digest(ofData: location, over: world)
+    for path in adapter.isEmpty ? [nil] : adapter.map(Optional.some) { _ = try place.agree(over: world, adapter: path) }
     if adapter.isEmpty { try place.requireTrainedHead() }
     let methods = try adapter.isEmpty ? [place.method(adapter: nil)] : adapter.map { try place.method(adapter: $0) }
     let encoding = try place.encoding(

@@ -5,23 +5,30 @@ import Training
 import Yams
 
 extension TrainRun {
-  /// Whether the output folder holds this run, and finished. Every rank must ask.
+  /// Whether the output folder holds this run, and finished; not where more steps are asked for than it has. Every rank
+  /// must ask.
   ///
   /// - Throws: `TrainingError.changedSettings` if what is finished there had other settings that alter the result.
   func isFinished() throws -> Bool {
     let folder = URL(fileURLWithPath: flags.output)
     let summary = folder.appendingPathComponent(RunFolder.summaryName)
-    let own = (world?.isFirst ?? true) && FileManager.default.fileExists(atPath: summary.path)
-    if own, !flags.allowChangedSettings {
-      try checkSame(as: folder.appendingPathComponent(RunFolder.configurationName), JSONObject(file: summary))
+    var own = (world?.isFirst ?? true) && FileManager.default.fileExists(atPath: summary.path)
+    if own {
+      let summary = try JSONObject(file: summary)
+      let isLonger = try configuration.totalSteps > summary.int("steps")
+      if !flags.allowChangedSettings {
+        try checkSame(
+          as: folder.appendingPathComponent(RunFolder.configurationName), summary, besides: isLonger ? ["steps"] : [])
+      }
+      own = !isLonger
     }
     return try world.map { try $0.reduce(own ? 1 : 0, .sum) > 0 } ?? own
   }
 
-  private func checkSame(as file: URL, _ summary: JSONObject) throws {
+  private func checkSame(as file: URL, _ summary: JSONObject, besides ignored: Set<String>) throws {
     let stored = try FinishedSettings(TextFile.read(file.path, as: "configuration of a finished run"))
     let now = try FinishedSettings(flags.yaml(configuration.settings.filter(\.altersResult)))
-    let changed = now.differences(from: stored, in: configuration.settings.filter(\.altersResult).map(\.key))
+    let changed = now.differences(from: stored, in: configuration.settings.filter(\.altersResult).map(\.key).filter { !ignored.contains($0) })
     // The base and the number of examples are no flags; the summary has them.
     let others = configuration.settings.filter { TrainCommand.found.contains($0.key) }.compactMap { setting in
       summary[setting.key].flatMap { $0 == setting.value ? nil : (setting, $0) }

@@ -62,6 +62,12 @@ struct TrainRun {
       ?? Workplace(
         choice.folder, head: choice.head, threads: flags.leaf.threadsPerRank, precision: flags.leaf.arithmetic,
         cache: flags.data.cacheFolder, world: world)
+    // Before anything is done with what was read: a rank with other files or flags would fail, or wait, for other reasons.
+    let trainData = try place.digest(ofData: trainLocation, over: world)
+    let validationData = try Self.validationLocation(flags, task).map { [place] in
+      try place.digest(ofData: $0, over: world)
+    }
+    let modelIdentity = try place.agree(over: world, adapter: flags.initAdapter)
     if let head = place.model.description.head, let old = head.replacedLabelCount, flags.initAdapter == nil {
       RunLog.warning(
         "the head of \(choice.folder.url.path) for \(old) labels gives way to a new one for \(head.labels.count), as "
@@ -101,14 +107,13 @@ struct TrainRun {
     guard split.train.count >= ranks else {
       throw TrainingError.tooFewExamples(examples: split.train.count, ranks: ranks, source: trainLocation.path)
     }
-    let trainData = try place.digest(ofData: trainLocation, over: world)
-    let validationData = try Self.validationLocation(flags, task).map { [place] in
-      try place.digest(ofData: $0, over: world)
-    }
     rateText = request.rateText
     var resolved = try Self.configuration(
       flags, place: place, task: task, encoding: encoding, trainCount: split.train.count, request: request,
-      trainData: trainData, validationData: validationData)
+      modelIdentity: modelIdentity, trainData: trainData, validationData: validationData)
+    try RankAgreement.check(
+      resolved.settings.filter(\.altersResult).map { ($0.key, $0.value.encoded(.compact)) }
+        + [("resume", "\(flags.resume)"), ("output", flags.output)], over: world)
     resolved.skipsNonFiniteSteps = flags.nonFinite == "skip"
     resolved.lossScaling = flags.lossScaling ?? .unscaled
     resolved.evaluatesOnStart = flags.evalOnStart
@@ -134,7 +139,7 @@ struct TrainRun {
 
   private static func configuration(
     _ flags: TrainCommand, place: Workplace, task: any TextTask, encoding: ExampleEncoding, trainCount: Int,
-    request: MethodRequest, trainData: String, validationData: String?
+    request: MethodRequest, modelIdentity: String, trainData: String, validationData: String?
   ) throws -> RunConfiguration {
     let perEpoch = (trainCount + flags.globalBatchSize - 1) / flags.globalBatchSize
     let total = flags.steps ?? flags.epochs * perEpoch
@@ -159,7 +164,7 @@ struct TrainRun {
         totalSteps: total, learningRate: optimizer.kind == .adafactor ? flags.learningRate : learningRate,
         learningRateOf: request.assignedRates ?? flags.learningRateOf, dropout: dropout, encoding: encoding,
         labels: task.labels,
-        modelIdentity: try place.folder.identity(), trainCount: trainCount, trainData: trainData,
+        modelIdentity: modelIdentity, trainCount: trainCount, trainData: trainData,
         validationData: validationData, leafTokens: leafTokens))
   }
 
@@ -175,12 +180,11 @@ struct TrainRun {
     PhaseBoard.enter("opening the run folder")
     let identity = try known ?? measuredIdentity()
     let output = URL(fileURLWithPath: flags.output)
-    let folder = isFirst ? try RunFolder(output, resume: flags.resume) : nil
-    let isFinished = folder?.isFinished == true
-    if try world.map({ try $0.reduce(isFinished ? 1 : 0, .sum) > 0 }) ?? isFinished {
+    if try flags.resume && isFinished() {
       RunLog.notice("the run in \(output.path) is finished; nothing to do")
       return .done
     }
+    let folder = isFirst ? try RunFolder(output, resume: flags.resume) : nil
     let evaluation = makeEvaluation()
     let trainer = try makeTrainer(evaluation, identity: identity, folder: folder)
     if flags.resume { try trainer.resume() }

@@ -48,19 +48,23 @@ struct VerifyCommand: ParsableCommand {
     if let threadsPerRank { arguments += ["--threads-per-rank", "\(threadsPerRank)"] }
     let run = try TrainRun(TrainCommand.parse(arguments), world: world)
     let identity = try run.measuredIdentity()
-    let store = world.isFirst ? try RunFolder(url, resume: true) : nil
+    let isFinished = FileManager.default.fileExists(atPath: url.appendingPathComponent(RunFolder.summaryName).path)
+    let store = world.isFirst ? try RunFolder(url, resume: true, isReadOnly: isFinished) : nil
     let trainer = try run.makeTrainer(identity: identity, folder: store)
     try run.startCache(trainer, keeps: false)
     let result = try trainer.verify(window ?? 1...1, against: log)
+    guard result != .stopped else { throw ExitCode(75) }
     guard world.isFirst else { return isAgreement(result) }
     switch result {
-    case .agrees(let steps):
-      print("\(steps) steps recomputed on \(world.size) rank\(world.size == 1 ? "" : "s") agree with the run")
+    case .agrees(let first, let last, let steps):
+      print(
+        "\(steps) steps, \(first) to \(last), recomputed on \(world.size) rank\(world.size == 1 ? "" : "s") agree with the run"
+      )
     case .differs(let step, let tensors):
       print("step \(step) comes out otherwise" + (tensors.isEmpty ? ": the loss" : ""))
       for name in tensors.prefix(5) { print("  \(name)") }
       if tensors.count > 5 { print("  and \(tensors.count - 5) more tensors") }
-    case .nothingRecorded: print("the run has no record of these steps")
+    case .nothingRecorded, .stopped: print("the run has no record of these steps")
     }
     return isAgreement(result)
   }

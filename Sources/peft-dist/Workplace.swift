@@ -179,10 +179,27 @@ struct Workplace {
     }
   }
 
-  /// SHA-256 of what the data at `location` holds; read by one rank of `world`, and once for all runs in this place.
+  /// SHA-256 of what the data at `location` holds; read once for all runs in this place.
+  ///
+  /// - Throws: `TrainingError.ranksDiffer` where the nodes of `world` see different data.
   func digest(ofData location: URL, over world: World?) throws -> String {
-    guard let world else { return try data.digest(of: location) }
-    return try world.broadcast(world.isFirst ? data.digest(of: location) : "")
+    try RankAgreement.digest(of: "the data", at: location, over: world) { try data.digest(of: location) }
+  }
+
+  /// Compares program, base, tokenizer and adapters between the ranks of `world`; gives the identity of the base.
+  ///
+  /// - Throws: `TrainingError.ranksDiffer` naming what differs, ranks, hosts and files.
+  func agree(over world: World?, adapter: String?) throws -> String {
+    let identity = try RankAgreement.digest(of: "the base model", at: folder.url, over: world) { try folder.identity() }
+    guard let world, world.size > 1 else { return identity }
+    let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+    _ = try RankAgreement.digest(of: "the program", at: program, over: world) { try sha256(of: program) }
+    _ = try RankAgreement.digest(of: "the tokenizer", at: tokenizer.url, over: world) { tokenizer.identity }
+    if let adapter {
+      let url = URL(fileURLWithPath: adapter)
+      _ = try RankAgreement.digest(of: "the adapter", at: url, over: world) { try FolderDigest.sha256(of: url) }
+    }
+    return identity
   }
 
   private func read(
@@ -198,7 +215,7 @@ struct Workplace {
     return try EncodedDataset(
       wholeSetAt: location, task: task, tokenizer: tokenizer, encoding: encoding,
       cache: TokenCache(directory: flags.cacheFolder), threads: CPUAffinity.usableCoreCount,
-      warn: { RunLog.warning($0) })
+      digest: data.digest(of: location), warn: { RunLog.warning($0) })
   }
 
   /// Examples to judge by, of the data at `location`.

@@ -47,10 +47,9 @@ import Testing
     let tiny = try TinyRun()
     let least = try train(tiny, "least", kernels: "scalar", precision: "bf16")
     let arguments = tiny.training(to: "mixed", ["--precision", "bf16", "--method", "lora"])
-    let scalarRank = [":", "-n", "1", "env", "PEFT_DIST_KERNELS=scalar", try MPIRun.product(named: "peft-dist").path]
     let run = try MPIRun(
-      "peft-dist", ranks: 1, flags: ["--bind-to", "none"], arguments: arguments + scalarRank + arguments,
-      environment: ["XDG_CACHE_HOME": tiny.cache.path])
+      "peft-dist", ranks: 2, flags: ["--bind-to", "none"], arguments: arguments,
+      environment: ["XDG_CACHE_HOME": tiny.cache.path], ofRank1: (arguments, ["PEFT_DIST_KERNELS": "scalar"]))
     #expect(run.exitCode == 0, "\(run.errors)")
     #expect(try RunResults(tiny.file("mixed")) == least.results)
   }

@@ -69,6 +69,31 @@ import Testing
     }
   }
 
+  /// More steps continue, as if there had been no end; anything else is refused by name.
+  @Test func aFinishedRunThatIsAskedForMoreContinues() throws {
+    let tiny = try TinyRun()
+    let constant = ["--schedule", "constant", "--eval-every", "0", "--save-every", "2"]
+    for (output, steps) in [("whole", "6"), ("run", "2")] {
+      let run = try tiny.run(tiny.training(to: output, constant + ["--steps", steps]))
+      #expect(run.exitCode == 0, "\(run.errors)")
+    }
+    let before = try FolderContent(tiny.file("run"))
+    for (changed, part) in [
+      (["--steps", "2", "--learning-rate", "0.1"], "learning_rate: 0.3 in the finished run, 0.1 now"),
+      (["--steps", "4", "--learning-rate", "0.1"], "learning_rate: 0.3 in the finished run, 0.1 now"),
+      (["--steps", "1"], "steps: 2 in the finished run, 1 now"), (["--steps", "6", "--method", "lora"], "method"),
+    ] {
+      let run = try tiny.run(tiny.training(to: "run", constant + changed + ["--resume"]))
+      #expect(run.exitCode == 1)
+      run.expectOneError(containing: [part])
+      #expect(try FolderContent(tiny.file("run")) == before)
+    }
+    let longer = try tiny.run(tiny.training(to: "run", constant + ["--steps", "6", "--resume"]), ranks: 2)
+    #expect(longer.exitCode == 0, "\(longer.errors)")
+    #expect(longer.errors.contains("resuming after step 2"), "\(longer.errors)")
+    #expect(try RunResults(tiny.file("run")).weights == RunResults(tiny.file("whole")).weights)
+  }
+
   @Test func aRunIsNotOverwritten() throws {
     let tiny = try TinyRun()
     let first = try tiny.run(tiny.training(to: "run", ["--steps", "2"]))

@@ -106,8 +106,17 @@ import Testing
     #expect(throws: ReportError.different("tasks", ["a: sst2", "b: rte"])) {
       try RunReport(title: "", runs: [one, other, RunRecord(name: "says nothing")])
     }
-    try Data("{\"step\": 1}\n[]\n".utf8).write(to: folder.url.appending(path: "metrics.jsonl"))
-    #expect(throws: ReportError.self) { try RunRecord(folder: folder.url, name: "x") }
+  }
+
+  /// One line that is none, or no UTF-8, costs no other.
+  @Test func aDamagedLineIsLeftOut() throws {
+    let folder = try RunFixture()
+    let whole = try RunRecord(folder: folder.url, name: "x").evaluations
+    let url = folder.url.appending(path: "metrics.jsonl")
+    let text = try Data(contentsOf: url)
+    try (Data("[]\n".utf8) + text + Data("\n{\"a\":\"".utf8) + Data([0xFF]) + Data("\"}\n".utf8)).write(to: url)
+    #expect(try RunRecord(folder: folder.url, name: "x").evaluations == whole)
+    #expect(!whole.isEmpty)
   }
 
   @Test func namesSetFoldersApart() {

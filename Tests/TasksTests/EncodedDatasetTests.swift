@@ -92,10 +92,18 @@ import Tokenization
       _ = try dataset(folder, encoding: ExampleEncoding(source: 5, target: 2), read: read)
       _ = try dataset(folder, encoding: ExampleEncoding(source: 4, target: 3), read: read)
       #expect(reads == 8)
-      // Same size, another time of change.
+      // The content counts, not the time of change or the size.
       let url = folder.appendingPathComponent("train.jsonl")
       try FileManager.default.setAttributes(
         [.modificationDate: Date(timeIntervalSince1970: 1_000_000)], ofItemAtPath: url.path)
+      _ = try dataset(folder, read: read)
+      #expect(reads == 8)
+      let time = try FileManager.default.attributesOfItem(atPath: url.path)[.modificationDate]
+      var text = try Data(contentsOf: url)
+      let place = try #require(text.lastIndex(of: UInt8(ascii: "b")))
+      text[place] = UInt8(ascii: "c")
+      try text.write(to: url)
+      try FileManager.default.setAttributes([.modificationDate: time ?? Date()], ofItemAtPath: url.path)
       _ = try dataset(folder, read: read)
       #expect(reads == 9)
       try Data(lines(21).utf8).write(to: url)

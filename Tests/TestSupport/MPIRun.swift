@@ -27,10 +27,12 @@ public struct MPIRun {
   ///   - environment: variables on top of those of this process.
   public init(
     _ program: String = "mpi-selftest", ranks: Int?, flags: [String] = [], arguments: [String],
-    input: String = "", environment: [String: String] = [:], timeoutSeconds: Double = 60
+    input: String = "", environment: [String: String] = [:],
+    ofRank1: (arguments: [String], environment: [String: String])? = nil, timeoutSeconds: Double = 60
   ) throws {
     self = try RunningProgram(
-      program, ranks: ranks, flags: flags, arguments: arguments, input: input, environment: environment
+      program, ranks: ranks, flags: flags, arguments: arguments, input: input, environment: environment,
+      ofRank1: ofRank1
     ).outcome(timeoutSeconds: timeoutSeconds)
   }
 

@@ -15,19 +15,22 @@ public final class RunningProgram {
   /// - Parameters:
   ///   - ranks: number of ranks; nil starts the program alone, without mpirun.
   ///   - flags: further arguments of mpirun.
+  ///   - ofRank1: arguments and variables that rank 1 gets instead, as if its host had others. (Several commands of one
+  ///     mpirun would say that too, but some versions of Open MPI 5 crash at them.)
   ///   - input: what it reads on standard input.
   ///   - environment: variables on top of those of this process, of which settings of this package are left out, but for
   ///     the kernel set that all tests are to run with: a test means the same whoever starts it.
   public init(
     _ program: String, ranks: Int?, flags: [String] = [], arguments: [String], input: String = "",
-    environment: [String: String] = [:]
+    environment: [String: String] = [:], ofRank1: (arguments: [String], environment: [String: String])? = nil
   ) throws {
     let binary = try MPIRun.product(named: program).path
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     if let ranks {
       let asRoot = geteuid() == 0 ? ["--allow-run-as-root"] : []
       process.arguments =
-        ["mpirun", "--oversubscribe", "-n", "\(ranks)"] + asRoot + flags + [binary] + arguments
+        ["mpirun", "--oversubscribe", "-n", "\(ranks)"] + asRoot + flags
+        + Self.command(binary, arguments, ofRank1: ofRank1)
     } else {
       process.arguments = [binary] + arguments
     }
@@ -53,6 +56,20 @@ public final class RunningProgram {
     }
     output.start()
     errors.start()
+  }
+
+  private static func command(
+    _ binary: String, _ arguments: [String], ofRank1: (arguments: [String], environment: [String: String])?
+  ) -> [String] {
+    guard let ofRank1 else { return [binary] + arguments }
+    func quoted(_ words: [String]) -> String {
+      words.map { "'" + $0.replacing("'", with: "'\\''") + "'" }.joined(separator: " ")
+    }
+    let other = ["env"] + ofRank1.environment.map { "\($0)=\($1)" } + [binary] + ofRank1.arguments
+    return [
+      "/bin/sh", "-c",
+      "if [ \"$OMPI_COMM_WORLD_RANK\" = 1 ]; then exec \(quoted(other)); fi; exec \(quoted([binary] + arguments))",
+    ]
   }
 
   /// Threads of a test runner block most signals, and a program inherits that from the thread that starts it.
