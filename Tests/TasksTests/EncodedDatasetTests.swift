@@ -100,7 +100,7 @@ import Tokenization
       #expect(reads == 8)
       let time = try FileManager.default.attributesOfItem(atPath: url.path)[.modificationDate]
       var text = try Data(contentsOf: url)
-      let place = try #require(text.lastIndex(of: UInt8(ascii: "b")))
+      let place = try #require(text.lastIndex(where: { !Array("\"} \n".utf8).contains($0) }))
       text[place] = UInt8(ascii: "c")
       try text.write(to: url)
       try FileManager.default.setAttributes([.modificationDate: time ?? Date()], ofItemAtPath: url.path)
