@@ -13,6 +13,8 @@ public struct CNNDailyMailTask: SummaryTask {
     self.options = options
   }
 
+  public var textColumns: [String] { ["article"] }
+
   public func documents(at location: URL) throws -> [SummaryDocument] {
     var documents: [SummaryDocument] = []
     let columns = [.id, DataColumn("article"), DataColumn("highlights")]

@@ -15,6 +15,13 @@ public struct CorpusTask: TextTask {
     self.options = options
   }
 
+  /// Whatever text there is: of a corpus a model learns no question.
+  public var textColumns: [String] { [] }
+
+  public func question(_ texts: [String], index: Int) -> Example {
+    Example(index: index, id: "\(index + 1)", source: options.apply(texts[0]), target: "")
+  }
+
   public func examples(at location: URL) throws -> [Example] {
     var examples: [Example] = []
     guard DataFormat(rawValue: location.pathExtension.lowercased()) != nil else {

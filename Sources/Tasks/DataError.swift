@@ -7,6 +7,10 @@ public enum DataError: DescribedError, Equatable {
   case unsuitableForm(task: String, ExampleForm)
   /// The labels are neither named nor looked up in the data.
   case unnamedLabels(task: String)
+  /// `owner` brings `names`, which are not those of the task.
+  case otherLabels(task: String, labels: [String], owner: String, names: [String])
+  /// What a model was trained on, and what the data has.
+  case otherColumns(URL, trained: [String], found: [String])
   case missing(URL, expected: String)
   case unreadable(URL, reason: String)
   case noExamples(URL)
@@ -30,6 +34,12 @@ public enum DataError: DescribedError, Equatable {
       "there is no task \"\(name)\"; known tasks: \(known.joined(separator: ", "))"
     case .unsuitableForm(let task, let form):
       "task \(task) cannot be done by \(form.models); it is one for other models"
+    case .otherLabels(let task, let labels, let owner, let names):
+      "the labels of \(owner) are \(names.joined(separator: ", ")), those of task \(task) \(labels.joined(separator: ", ")); "
+        + "name the task that it was trained on"
+    case .otherColumns(let url, let trained, let found):
+      "\(url.path): trained on the columns \(trained.joined(separator: ", ")), found \(found.joined(separator: ", ")); give "
+        + "data with the same columns"
     case .unnamedLabels(let task):
       "task \(task) does not know its labels; name them in the order of their numbers: --label-names no,yes"
     case .missing(let url, let expected):

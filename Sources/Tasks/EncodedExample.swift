@@ -90,7 +90,7 @@ public struct ExampleEncoding: Sendable, Equatable {
     }
   }
 
-  func encode(_ example: Example, with tokenizer: any Tokenizer) -> EncodedExample {
+  public func encode(_ example: Example, with tokenizer: any Tokenizer) -> EncodedExample {
     switch form {
     case .textToText, .classification:
       return read(example, target: target(of: example, tokenizer), tokenizer)

@@ -65,6 +65,12 @@ public struct IMDbTask: TextTask {
     }
   }
 
+  public var textColumns: [String] { ["text"] }
+
+  public func question(_ texts: [String], index: Int) -> Example {
+    example(index, id: "\(index + 1)", text: texts[0], label: 0)
+  }
+
   /// T5 has no name for the task: it reads the review as it is.
   private func example(_ index: Int, id: String, text: String, label: Int) -> Example {
     if options.form == .textToText {

@@ -20,6 +20,14 @@ public struct RegressionTask: TextTask {
     self.options = options
   }
 
+  private static let sentences = [DataColumn("sentence1"), DataColumn("sentence2", isRequired: false)]
+  public var textColumns: [String] { Self.sentences.map(\.name) }
+  public func columns(at location: URL) throws -> [String] { try RowReader.columns(Self.sentences, at: location) }
+
+  public func question(_ texts: [String], index: Int) -> Example {
+    Self.wording.example(index: index, id: "\(index + 1)", sentences: texts, answer: "", value: 0, options: options)
+  }
+
   public func examples(at location: URL) throws -> [Example] {
     do { return try examples(at: location, valueColumn: "label") } catch let error as DataError {
       switch error {

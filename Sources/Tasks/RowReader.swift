@@ -30,6 +30,20 @@ enum RowReader {
     }
   }
 
+  /// Those of `columns` that the first row of a file has.
+  ///
+  /// - Throws: `DataError`, as for reading the file.
+  static func columns(_ columns: [DataColumn], at url: URL) throws -> [String] {
+    guard columns.contains(where: { !$0.isRequired }) else { return columns.map(\.name) }
+    struct Found: Error { let names: [String] }
+    do {
+      try forEachRow(of: url, columns: columns) { row in
+        throw Found(names: columns.map(\.name).filter { row.optionalText($0) != nil })
+      }
+    } catch let found as Found { return found.names }
+    return []
+  }
+
   private static func table<Reader: TableReader>(
     of url: URL, columns: [DataColumn], reader: Reader.Type, _ body: (DataRow) throws -> Void
   ) throws {

@@ -15,6 +15,8 @@ public struct SciTLDRTask: SummaryTask {
     self.options = options
   }
 
+  public var textColumns: [String] { ["source"] }
+
   public func documents(at location: URL) throws -> [SummaryDocument] {
     var documents: [SummaryDocument] = []
     let columns = [

@@ -11,6 +11,14 @@ extension SentenceTask {
   public var metric: TaskMetric { .accuracy }
   public var metrics: TaskMetrics { .labels(labels) }
 
+  public var textColumns: [String] { sentences.map(\.name) }
+
+  public func question(_ texts: [String], index: Int) -> Example {
+    wording.example(index: index, id: "\(index + 1)", sentences: texts, answer: "", options: options)
+  }
+
+  public func columns(at location: URL) throws -> [String] { try RowReader.columns(sentences, at: location) }
+
   public func examples(at location: URL) throws -> [Example] {
     var examples: [Example] = []
     let names = LabelNames(labels)

@@ -33,12 +33,18 @@ extension SummaryTask {
 
   public func examples(at location: URL) throws -> [Example] {
     try documents(at: location).enumerated().map { index, document in
-      let summary = document.summaries[0]
-      let continues = options.form == .continuation
-      return Example(
-        index: index, id: document.id, source: continues ? document.text : "summarize: \(document.text)",
-        target: continues ? " \(summary)" : summary, tail: continues ? "\nTL;DR:" : "",
-        references: document.summaries)
+      example(index, id: document.id, text: document.text, summaries: document.summaries)
     }
+  }
+
+  public func question(_ texts: [String], index: Int) -> Example {
+    example(index, id: "\(index + 1)", text: options.apply(texts[0]), summaries: [""])
+  }
+
+  private func example(_ index: Int, id: String, text: String, summaries: [String]) -> Example {
+    let continues = options.form == .continuation
+    return Example(
+      index: index, id: id, source: continues ? text : "summarize: \(text)",
+      target: continues ? " \(summaries[0])" : summaries[0], tail: continues ? "\nTL;DR:" : "", references: summaries)
   }
 }

@@ -35,11 +35,20 @@ public protocol TextTask: Sendable {
   ///
   /// - Throws: `DataError`, naming file and line.
   func examples(at location: URL) throws -> [Example]
+  /// Columns of the texts that a model reads, all that there can be.
+  var textColumns: [String] { get }
+  /// Those of `textColumns` that the data at `location` has.
+  ///
+  /// - Throws: `DataError`.
+  func columns(at location: URL) throws -> [String]
+  /// Texts as `examples` words them, one for each column, whose answer is asked for.
+  func question(_ texts: [String], index: Int) -> Example
 }
 
 extension TextTask {
   public var forms: [ExampleForm] { [.textToText, .continuation, .classification] }
   public func resolved(with location: URL) throws -> any TextTask { self }
+  public func columns(at location: URL) throws -> [String] { textColumns }
 
   public func location(of split: DataSplit, in directory: URL) -> URL? {
     split.fileNames.map { directory.appendingPathComponent($0) }.first(where: DataFolder.exists)

@@ -14,6 +14,12 @@ public struct TextToTextTask: TextTask {
     self.options = options
   }
 
+  public var textColumns: [String] { ["source"] }
+
+  public func question(_ texts: [String], index: Int) -> Example {
+    Example(index: index, id: "\(index + 1)", source: options.apply(texts[0]), target: "")
+  }
+
   public func examples(at location: URL) throws -> [Example] {
     var examples: [Example] = []
     try RowReader.forEachRow(of: location, columns: [.id, DataColumn("source"), DataColumn("target")]) { row in

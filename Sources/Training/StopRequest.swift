@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -16,10 +17,10 @@ public enum StopRequest {
   /// To be called first: finds out whether SIGHUP is to be ignored, as `nohup` wants it, before MPI takes the signal for
   /// itself.
   public static func prepare() {
-    var former = sigaction()
-    sigaction(SIGHUP, nil, &former)
-    let handler = unsafeBitCast(former.__sigaction_handler.sa_handler, to: Int.self)
-    ignoresHangup.store(handler == unsafeBitCast(SIG_IGN, to: Int.self), ordering: .relaxed)
+    let status = KernelFile.text("/proc/self/status") ?? ""
+    let line = status.split(separator: "\n").first { $0.hasPrefix("SigIgn:") }
+    let mask = line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) } ?? 0
+    ignoresHangup.store(mask >> (SIGHUP - 1) & 1 == 1, ordering: .relaxed)
   }
 
   /// Installs the handlers.

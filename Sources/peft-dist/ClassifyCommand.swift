@@ -5,6 +5,7 @@ import Diagnostics
 import Foundation
 import NN
 import PEFTMethods
+import Tasks
 import TensorCore
 import Tokenization
 import Training
@@ -59,7 +60,21 @@ struct ClassifyCommand: ParsableCommand {
     let pool = BufferPool()
     let evaluator = LeafEvaluator(model: classifier, method: method)
     let pass = evaluator.inferencePass(sites: evaluator.sites(pool: pool), pool: pool)
-    let input = try tokens(place, method)
+    let input: (ids: [Int32], secondStart: Int)
+    if let settings = try TaskSettings.first(adapter: adapter, model: model.model) {
+      var trained = settings
+      trained.lowercase = trained.lowercase || lowercase
+      let wording = try SourceWording(trained, model: classifier.description)
+      let limit = try place.sourceLimit(settings.maxSourceLength, method, targetLength: 0)
+      let example = try wording.encoded(
+        [text] + (second.map { [$0] } ?? []), index: 0, limit: limit, place.tokenizer, place: "classify",
+        separator: "given one after the other")
+      input = (example.source, example.secondStart)
+      if wording.cutCount > 0 { RunLog.notice("the text is cut to \(limit) tokens, as in training") }
+    } else {
+      let assembled = try tokens(place, method)
+      input = (assembled.ids, assembled.secondStart)
+    }
     let batch = LeafBatch(sources: [input.ids], labels: [[0]], examples: [0], secondStarts: [input.secondStart])
     report(classifier.logits(batch, pass).value.values, head)
   }

@@ -65,7 +65,7 @@ struct Comparison {
         return try RunRecord(folder: URL(fileURLWithPath: member.flags.output), name: member.name)
       } catch ReportError.noRun { return nil }
     }
-    let title = "\(members.count) ways to tune \(runs.first?.model ?? "a model") on \(flags.data.task)"
+    let title = "\(members.count) ways to tune \(runs.first?.model ?? "a model") on \(flags.data.task ?? "")"
     let report = try RunReport(title: title, runs: runs)
     try report.write(to: output, name: "comparison")
     return report

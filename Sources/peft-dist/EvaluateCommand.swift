@@ -49,6 +49,7 @@ struct EvaluateCommand: ParsableCommand {
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
     guard evalLimit ?? 1 >= 1 else { throw ValidationError("--eval-limit starts at 1") }
     try search.requireUsed(model: model.model, sampling: [("--seed", seed.map { "\($0)" })])
+    if adapter.isEmpty, (try? TaskSettings(folder: URL(fileURLWithPath: model.model))) == nil { _ = try data.requireTask() }
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
 
@@ -60,8 +61,11 @@ struct EvaluateCommand: ParsableCommand {
   private func evaluate(_ world: World) throws {
     if world.isFirst { for path in [predictions, dump].compactMap(\.self) { try OutputFile.requireWritable(path) } }
     var location = URL(fileURLWithPath: evalFile ?? ".")
+    let settings = try TaskSettings.first(adapter: adapter.first, model: model.model)
+    let data = try data.filled(from: settings)
+    let search = search.filled(from: settings)
     let choice = try TaskChoice(
-      data, model: model.model, adapter: adapter.first, takesModelLabels: adapter.isEmpty, seed: 42
+      data, model: model.model, adapter: adapter.first, settings: settings, takesModelLabels: adapter.isEmpty, seed: 42
     ) { task in
       if evalFile == nil {
         location = try task.requiredLocation(
@@ -70,6 +74,9 @@ struct EvaluateCommand: ParsableCommand {
       return location
     }
     let task = choice.task
+    if let settings, case let found = try task.columns(at: location), found != settings.columns {
+      throw DataError.otherColumns(location, trained: settings.columns, found: found)
+    }
     guard predictions == nil || task.metrics != .tokens else {
       throw ValidationError("--predictions: task \(task.name) asks for no answers, only for a loss; leave it out")
     }

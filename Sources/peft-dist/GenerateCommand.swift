@@ -19,6 +19,9 @@ struct GenerateCommand: ParsableCommand {
       search have the names and meanings of Hugging Face's `generate`. What sampling draws depends on --seed and the number of
       the line alone.
 
+      With an adapter of this program, or a model that it tuned, texts are worded, cut and answered as in its training; where
+      that has two texts, a line has both, with a tab between them. Flags win, and --raw leaves the texts as they are.
+
         peft-dist generate --model t5-small --adapter runs/lora/adapter --num-beams 4 --max-new-tokens 60 < texts
         peft-dist generate --model t5-small --do-sample --top-p 0.9 --num-return-sequences 3 --seed 7 < texts
       """)
@@ -49,6 +52,8 @@ struct GenerateCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp("Answers for each line: samples, otherwise at most --num-beams (default: 1).", valueName: "n"))
   var numReturnSequences: Int?
+  @Flag(help: "Take the lines as they are, without what the training of the adapter did to its texts.")
+  var raw = false
   @OptionGroup(title: "Search") var search: SearchFlags
   @Option(help: ArgumentHelp("Sampling: another seed draws other answers (default: 42).", valueName: "n"))
   var seed: UInt64?
@@ -99,12 +104,13 @@ struct GenerateCommand: ParsableCommand {
 
   /// How answers are generated: as the flags say, and where they are silent as the model's files do.
   @MainActor
-  private func options(_ place: Workplace) throws -> GenerationOptions {
+  private func options(_ place: Workplace, _ settings: TaskSettings?) throws -> GenerationOptions {
     let defaults = try GenerationDefaults(place.folder)
-    let search = search.resolved(defaults)
-    let isOfFile = maxNewTokens == nil && maxLength == nil
+    let search = search.filled(from: settings).resolved(defaults)
+    let trained = settings?.maxTargetLength
+    let isOfFile = maxNewTokens == nil && maxLength == nil && trained == nil
     // As HF: of the two the number of new tokens counts.
-    let newTokens = maxNewTokens ?? (isOfFile ? defaults.maxNewTokens : nil)
+    let newTokens = maxNewTokens ?? (maxLength == nil ? trained : nil) ?? (isOfFile ? defaults.maxNewTokens : nil)
     let length = newTokens == nil ? maxLength ?? defaults.maxLength : nil
     if isOfFile, let limit = newTokens ?? length {
       RunLog.notice(
@@ -132,7 +138,9 @@ struct GenerateCommand: ParsableCommand {
     let evaluator = LeafEvaluator(model: place.model, method: method, weights: place.weights)
     let writer = try place.writer()
     let sites = evaluator.sites(pool: BufferPool())
-    var options = try options(place)
+    let settings = raw ? nil : try TaskSettings.first(adapter: adapter, model: model.model)
+    let wording = try settings.map { try SourceWording($0, model: place.model.description) }
+    var options = try options(place, settings)
     let isDecoder = writer.description.kind == .decoder
     if isDecoder, let length = options.maxLength, let positions = writer.description.positionCount {
       options.maxLength = min(length, positions - method.occupiedPositionCount)
@@ -140,9 +148,16 @@ struct GenerateCommand: ParsableCommand {
     let generator = SequenceGenerator(options)
     let tokenizer = place.tokenizer
     let limit = try place.sourceLimit(
-      maxSourceLength, method, targetLength: isDecoder ? (options.maxLength == nil ? options.maxNewTokens : 1) : 0)
+      maxSourceLength ?? wording?.settings.maxSourceLength, method,
+      targetLength: isDecoder ? (options.maxLength == nil ? options.maxNewTokens : 1) : 0)
     let lines = try lines()
-    let sources = lines.map { source(of: $0, limit: limit, tokenizer, writer.description.kind) }
+    let sources = try lines.enumerated().map { index, line in
+      try wording?.ids(of: line, index: index, limit: limit, tokenizer)
+        ?? source(of: line, limit: limit, tokenizer, writer.description.kind)
+    }
+    if let wording { RunLog.notice(wording.notice) }
+    let cutCount = wording?.cutCount ?? 0
+    if cutCount > 0 { RunLog.notice("\(cutCount) of \(lines.count) texts cut to \(limit) tokens (--max-source-length)") }
     if isDecoder, let length = options.maxLength, let line = sources.firstIndex(where: { $0.count >= length }) {
       throw ValidationError(
         "line \(line + 1) has \(sources[line].count) tokens, of the \(length) that prompt and answer may have together; give "
@@ -152,7 +167,7 @@ struct GenerateCommand: ParsableCommand {
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
     let panels = WeightPanels()
     let answers = AnswerTable(count: sources.count)
-    let writesFile = output != nil
+    let (writesFile, dropsSpace) = (output != nil, wording != nil && isDecoder)
     let ending = try LeafDispatch(world: nil, workers: place.workers).run(
       order: Array(leaves.indices), shouldStop: { StopRequest.isPending },
       onPoll: { if output == nil { try Self.show(answers.takeReady()) } }
@@ -165,7 +180,9 @@ struct GenerateCommand: ParsableCommand {
       for (index, sequences) in zip(range, generated) {
         let texts = sequences.map { sequence in
           let text = tokenizer.decode(sequence.answer, skippingSpecialTokens: true)
-          return generator.options.stops?.cut(text) ?? text
+          let answer = generator.options.stops?.cut(text) ?? text
+          // Between the question and its answer there is a space.
+          return dropsSpace && answer.first == " " ? String(answer.dropFirst()) : answer
         }
         answers.set(
           index,

@@ -16,8 +16,11 @@ struct ModelFlags: ParsableArguments {
 
 /// Which data.
 struct DataFlags: ParsableArguments {
-  @Option(help: ArgumentHelp("Task: \(TaskCatalogue.names.joined(separator: ", ")).", valueName: "name"))
-  var task = "imdb"
+  @Option(
+    help: ArgumentHelp(
+      "Task: \(TaskCatalogue.names.joined(separator: ", ")); evaluate takes that of the adapter where none is given.",
+      valueName: "name"))
+  var task: String?
   @Option(help: ArgumentHelp("Folder with the task's train, validation and test files.", valueName: "dir"))
   var dataDir: String?
   @Flag(help: "Lowercase the text.")
@@ -65,6 +68,53 @@ struct DataFlags: ParsableArguments {
 
   /// Of a sequence, in tokens.
   static let lengths = 2...1 << 22
+
+  /// The task that was named.
+  ///
+  /// - Throws: `ValidationError` where none was.
+  func requireTask() throws -> String {
+    if let task { return task }
+    throw ValidationError(
+      "--task is needed: one of \(TaskCatalogue.names.joined(separator: ", ")); for labels of your own take pair")
+  }
+
+  /// The flags, and where they are silent what the training of an adapter or model did to its texts. Says which count.
+  ///
+  /// - Throws: `ValidationError` for another task than that, naming both.
+  func filled(from settings: TaskSettings?) throws -> DataFlags {
+    guard let settings else { return self }
+    var data = self
+    var (taken, other): ([String], [String]) = ([], [])
+    if let task, task != settings.task {
+      throw ValidationError(
+        "--task \(task): trained on task \(settings.task), as \(settings.origin) says; leave --task out, or take another adapter")
+    }
+    data.task = settings.task
+    if task == nil { taken.append("task \(settings.task)") }
+    if settings.lowercase, !lowercase {
+      data.lowercase = true
+      taken.append("lowercase")
+    }
+    if settings.stripHTML, !stripHtml {
+      data.stripHtml = true
+      taken.append("strip_html")
+    }
+    func length(_ key: String, _ flag: inout Int?, _ trained: Int) {
+      if let given = flag {
+        if given != trained { other.append("\(key) \(given) instead of \(trained)") }
+      } else {
+        flag = trained
+        taken.append("\(key) \(trained)")
+      }
+    }
+    length("max_source_length", &data.maxSourceLength, max(settings.maxSourceLength, Self.lengths.lowerBound))
+    length("max_target_length", &data.maxTargetLength, max(settings.maxTargetLength, Self.lengths.lowerBound))
+    for (flag, trained, key) in [(lowercase, settings.lowercase, "lowercase"), (stripHtml, settings.stripHTML, "strip_html")]
+    where flag && !trained { other.append(key) }
+    if !taken.isEmpty { RunLog.notice("as in training (\(settings.origin)): \(taken.joined(separator: ", "))") }
+    if !other.isEmpty { RunLog.notice("other than in training, as the flags say: \(other.joined(separator: ", "))") }
+    return data
+  }
 
   /// - Parameter labels: names that the model has, where none are given.
   func textOptions(_ form: ExampleForm, labels: [String]? = nil, keepsTextsApart: Bool = false) -> TextOptions {

@@ -238,7 +238,7 @@ struct Sweep {
         folder: output.appendingPathComponent("members/\(entry.member.name)"),
         name: "\(entry.member.name) \(board.difference(of: entry.member))", metric: metric.name)
     }
-    let title = "Sweep of \(members.count): \(command.train.method.method) on \(command.train.data.task)"
+    let title = "Sweep of \(members.count): \(command.train.method.method) on \(command.train.data.task ?? "")"
     try RunReport(title: title, runs: runs).write(to: output, name: "report")
   }
 }

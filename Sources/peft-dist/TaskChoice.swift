@@ -1,3 +1,4 @@
+import ArgumentParser
 import Checkpoints
 import Foundation
 import Models
@@ -13,12 +14,13 @@ struct TaskChoice {
   /// - Parameters:
   ///   - location: the data that is trained on, from which a task takes what it leaves open.
   ///   - adapter: an adapter that names the labels of its head.
+  ///   - settings: what the training of adapter or model did to its texts.
   ///   - takesModelLabels: whether a head that the checkpoint has is used as it is, its `id2label` naming the labels.
   ///   - template: of a prompt; nil for that of `adapter`, if it has one.
   ///   - replacesHead: whether a head for another number of labels gives way to a new one; it does to that of `adapter`.
   ///   - seed: of a head that the checkpoint lacks.
   init(
-    _ flags: DataFlags, model: String, adapter: String?, takesModelLabels: Bool = false, template: String? = nil,
+    _ flags: DataFlags, model: String, adapter: String?, settings: TaskSettings? = nil, takesModelLabels: Bool = false, template: String? = nil,
     replacesHead: Bool = false, seed: UInt64,
     location: (any TextTask) throws -> URL
   ) throws {
@@ -26,13 +28,21 @@ struct TaskChoice {
     let form = ExampleForm(try ModelCatalogue.kind(of: folder))
     let known =
       try adapter.flatMap { try LabelNamesFile.read(URL(fileURLWithPath: $0)) }
-      ?? (takesModelLabels ? Self.labels(of: folder) : nil)
+      ?? settings.flatMap { $0.labels.isEmpty ? nil : $0.labels } ?? (takesModelLabels ? Self.labels(of: folder) : nil)
     let template = try template ?? adapter.flatMap(Self.template)
     let named = try TaskCatalogue.task(
-      named: flags.task,
+      named: flags.requireTask(),
       options: flags.textOptions(
         form, labels: known, keepsTextsApart: template?.contains("{sentence1}") == true))
-    task = try named.resolved(with: location(named))
+    var resolved = try named.resolved(with: location(named))
+    // Data say their labels by the numbers of the task, a trained head by its own.
+    if form == .classification, let known, flags.labelNames == nil {
+      resolved = try resolved.relabelled(known, of: adapter ?? model)
+    } else if let known, let given = flags.labelNames, !resolved.labels.isEmpty, resolved.labels != known {
+      throw ValidationError(
+        "--label-names \(given): \(adapter ?? model) was trained on \(known.joined(separator: ",")); leave --label-names out")
+    }
+    task = resolved
     guard form == .classification else {
       head = HeadRequest(seed: seed)
       return

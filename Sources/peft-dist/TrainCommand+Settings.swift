@@ -26,7 +26,7 @@ extension TrainCommand {
       self.dropout.map { .double($0) } ?? rates.common.map { .double(Double($0)) } ?? .null
     }
     let altering: [(String, JSON)] = [
-      ("task", .string(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
+      ("task", text(data.task)), ("lowercase", .bool(data.lowercase)), ("strip_html", .bool(data.stripHtml)),
       ("max_source_length", .integer(encoding.form == .continuation ? encoding.textLength : encoding.source)),
       ("max_target_length", .integer(encoding.target)),
       ("validation_fraction", .double(validationFraction)), ("eval_limit", number(evalLimit)),
@@ -48,6 +48,27 @@ extension TrainCommand {
       ("activation_cache_precision", .string(cache.activationCachePrecision)),
       ("seed", .integer(Int(seed))), ("ignore_mismatched_head", ignoreMismatchedHead ? true : .null),
     ]
+    let scaling = Self.settings(lossScaling ?? .unscaled)
+    let harmless: [(String, JSON)] = [
+      ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
+      ("eval_file", text(evalFile)), ("test_file", text(testFile)), ("save_every", number(saveEvery)),
+      ("keep_checkpoints", .integer(keepCheckpoints)), ("log_every", .integer(logEvery)),
+      ("threads_per_rank", number(leaf.threadsPerRank)),
+      ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
+      ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
+    ]
+    return (altering + method.settings + generation + arithmetic + scaling).map { .init($0.0, $0.1) }
+      + harmless.map { .init($0.0, $0.1, altersResult: false) }
+      + [
+        .init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount)),
+        .init("train_data", .string(trainData)), .init("validation_data", text(validationData)),
+      ]
+  }
+
+  /// How answers are generated that judge, by the names of the flags.
+  var generation: [(String, JSON)] {
+    func text(_ value: String?) -> JSON { value.map { .string($0) } ?? .null }
+    func number(_ value: Int?) -> JSON { value.map { .integer($0) } ?? .null }
     let answers: [(String, JSON)] = [
       ("num_beams", .integer(search.beamCount)), ("length_penalty", search.lengthPenalty.map { .double($0) } ?? .null),
       ("early_stopping", text(search.earlyStopping)), ("min_new_tokens", .integer(search.minNewTokens ?? 0)),
@@ -68,21 +89,7 @@ extension TrainCommand {
           ("do_sample", true), ("temperature", .double(search.temperature ?? 1)), ("top_k", number(search.topK)),
           ("top_p", .double(search.topP ?? 1)), ("min_p", .double(search.minP ?? 0)),
         ] : [])
-    let scaling = Self.settings(lossScaling ?? .unscaled)
-    let harmless: [(String, JSON)] = [
-      ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
-      ("eval_file", text(evalFile)), ("test_file", text(testFile)), ("save_every", number(saveEvery)),
-      ("keep_checkpoints", .integer(keepCheckpoints)), ("log_every", .integer(logEvery)),
-      ("threads_per_rank", number(leaf.threadsPerRank)),
-      ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
-      ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
-    ]
-    return (altering + method.settings + answers + sampling + arithmetic + scaling).map { .init($0.0, $0.1) }
-      + harmless.map { .init($0.0, $0.1, altersResult: false) }
-      + [
-        .init("model_identity", .string(modelIdentity)), .init("train_examples", .integer(trainCount)),
-        .init("train_data", .string(trainData)), .init("validation_data", text(validationData)),
-      ]
+    return answers + sampling
   }
 
   private static func settings(_ scaling: LossScaling) -> [(String, JSON)] {

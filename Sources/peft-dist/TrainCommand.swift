@@ -176,6 +176,7 @@ struct TrainCommand: ParsableCommand {
     }
     try search.requireUsed(model: model.model)
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
+    _ = try data.requireTask()
     guard data.dataDir != nil || trainFile != nil else {
       throw ValidationError("--data-dir or --train-file is needed")
     }

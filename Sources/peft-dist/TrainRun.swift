@@ -218,6 +218,7 @@ struct TrainRun {
       tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url,
       model: place.model.description)
     var members = summary(trainer: trainer, test: test, adapter: adapter, identity: identity)
+    try taskSettings().write(to: output.appendingPathComponent("adapter"))
     members["peak_rss_mb"] = .array(peaks.map { .integer(Int($0) ?? 0) })
     if let cacheUse {
       members["activation_cache"] = [
@@ -235,6 +236,15 @@ struct TrainRun {
     if let test { print("test    \(test.summary) (\(test.exampleCount) examples)") }
     suggestNextSteps()
     return .done
+  }
+
+  /// What was done to the texts, for whoever uses the result.
+  private func taskSettings() throws -> TaskSettings {
+    let isText = encoding.form == .continuation && task.metrics == .tokens
+    return TaskSettings(
+      task: task, columns: try task.columns(at: trainLocation),
+      maxSourceLength: isText ? encoding.textLength : encoding.source, maxTargetLength: encoding.target,
+      generation: Dictionary(flags.generation.filter { $0.1 != .null }, uniquingKeysWith: { $1 }))
   }
 
   private func makeEvaluation() -> Evaluation {
@@ -346,7 +356,7 @@ struct TrainRun {
     let epochs = Double(max(trainer.step, 1)) / Double(trainer.stepsPerEpoch)
     func milliseconds(_ seconds: Double) -> JSON { .double((seconds * 1000).rounded() / 1000) }
     var members: [String: JSON] = [
-      "model": .string(place.folder.url.standardizedFileURL.lastPathComponent), "task": .string(flags.data.task),
+      "model": .string(place.folder.url.standardizedFileURL.lastPathComponent), "task": .string(task.name),
       "method": .string(flags.method.method), "learning_rate": .string(rateText),
       "seed": .integer(Int(flags.seed)),
       "metric": .string(task.metric.name), "metric_larger_is_better": .bool(task.metric.largerIsBetter),

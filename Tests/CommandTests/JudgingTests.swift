@@ -215,7 +215,7 @@ import Testing
   @Test(arguments: [
     (["nonsense"], "nonsense"), (["train"], "--output"),
     (
-      ["train", "--model", "m", "--data-dir", "d", "--output", "o", "--learningrate", "1"],
+      ["train", "--model", "m", "--task", "imdb", "--data-dir", "d", "--output", "o", "--learningrate", "1"],
       "Unknown option '--learningrate'"
     ),
     (["inspect"], "path"), (["evaluate", "--model", "m"], "--data-dir or --eval-file"),

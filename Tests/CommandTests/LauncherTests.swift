@@ -287,16 +287,15 @@ import Testing
   @Test func aBrokenPipeDoesNotKeepASignalFromTheRun() throws {
     let machine = try Machine()
     let wait = """
-      trap 'echo saved >>saved; exit 75' USR1; echo $$ >child; \
+      trap 'echo saved >>saved; exit 75' USR1; echo $PPID >launcher; \
       for ((i = 0; i < 200; i++)); do sleep 0.05; done; exit 9
       """
     let launch = try addRun(to: machine, mpirun: wait)
     let run = try machine.run(
       """
       (code=0; \(launch) -n 1 train --config x.yaml || code=$?; echo $code >code) 2>&1 >/dev/null | true &
-      for ((i = 0; i < 200; i++)); do if [[ -s child ]]; then break; fi; sleep 0.05; done
-      launcher=$(ps -o ppid= -p "$(cat child)" | tr -d ' ')
-      kill -TERM "$launcher"  # a job in the background ignores INT
+      for ((i = 0; i < 200; i++)); do if [[ -s launcher ]]; then break; fi; sleep 0.05; done
+      kill -TERM "$(cat launcher)"  # a job in the background ignores INT
       for ((i = 0; i < 200; i++)); do if [[ -s code ]]; then break; fi; sleep 0.05; done
       cat saved code
       """)

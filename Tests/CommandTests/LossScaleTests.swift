@@ -62,7 +62,7 @@ import Training
     // Recomputed from what the run folder tells.
     let arguments = ["verify", tiny.file("alone").path, "--steps", "4..16"]
     let verified = try tiny.run(arguments, faults: "nan:0:5")
-    #expect(verified.exitCode == 0 && verified.output.contains("13 steps recomputed"), "\(verified)")
+    #expect(verified.exitCode == 0 && verified.output.contains("13 steps, "), "\(verified)")
     #expect(try tiny.run(arguments).exitCode == 1)
 
     for (ranks, threads, faults) in [(2, 1, "nan:1:5"), (3, 2, "nan:2:5")] {

@@ -61,7 +61,7 @@ final class TinyRun {
   /// Arguments of a training run into `output`: two epochs in batches of 7, several leaves each.
   func training(to output: String, threads: Int = 1, _ more: [String] = []) -> [String] {
     [
-      "train", "--model", model.path, "--data-dir", data.path, "--output", file(output).path,
+      "train", "--model", model.path, "--task", "imdb", "--data-dir", data.path, "--output", file(output).path,
       "--threads-per-rank", "\(threads)", "--global-batch-size", "7", "--epochs", "2", "--leaf-tokens", "64",
       "--max-source-length", "48", "--validation-fraction", "0.15", "--dropout", "0.1",
     ] + more
@@ -70,7 +70,7 @@ final class TinyRun {
   /// Arguments of an evaluation of the test reviews.
   func evaluation(_ more: [String] = []) -> [String] {
     [
-      "evaluate", "--model", model.path, "--data-dir", data.path, "--threads-per-rank", "1",
+      "evaluate", "--model", model.path, "--task", "imdb", "--data-dir", data.path, "--threads-per-rank", "1",
       "--leaf-tokens", "64", "--max-source-length", "48",
     ] + more
   }
