@@ -25,9 +25,11 @@ public struct BLEU: Sendable, Equatable {
 
   /// Counts one example. Of several references the one closest in length counts, the shorter of two as close.
   public mutating func add(_ prediction: String, references: [String]) {
-    var numbers: [String: UInt32] = [:]
+    // By code points, as sacrebleu compares: a String would equal every canonically equivalent one.
+    var numbers: [[UInt8]: UInt32] = [:]
     func ids(_ text: String) -> [UInt32] {
       BLEUTokenizer.tokens(of: text).map { token in
+        let token = Array(token.utf8)
         if let number = numbers[token] { return number }
         let number = UInt32(numbers.count)
         numbers[token] = number

@@ -25,7 +25,7 @@ public enum Answer: Sendable, Equatable {
   var value: Double? {
     switch self {
     case .text(let text):
-      Double(text.trimmed).flatMap { $0.isFinite ? $0 : nil }
+      text.trimmed.decimal
     case .label: nil
     case .value(let value): value
     }

@@ -20,8 +20,11 @@ struct LabelNames: Sendable, Equatable {
   /// - Throws: `DataError.unknownLabel`; `.unlabelled` for −1, which stands for none.
   func label(of row: DataRow, in url: URL) throws -> Int {
     let word = word(of: row)
-    if let label = names.firstIndex(of: word) { return label }
-    if let label = names.indices.first(where: { String($0) == word }) { return label }
+    if let label = names.firstIndex(where: { $0.isSame(as: word) }) { return label }
+    // Names that are numbers are names: the data cannot mean something else by them.
+    if !names.contains(where: { Int($0) != nil }), let label = names.indices.first(where: { String($0) == word }) {
+      return label
+    }
     if word == "-1" { throw DataError.unlabelled(url, line: row.line) }
     throw DataError.unknownLabel(
       url, line: row.line, found: word.isEmpty ? "\"\"" : word,

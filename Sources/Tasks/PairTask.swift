@@ -54,7 +54,8 @@ public struct PairTask: SentenceTask {
   }
 
   private static func labels(in location: URL) throws -> [String] {
-    var found: Set<String> = []
+    // By code points: a set of Strings would make one of canonically equivalent labels.
+    var found: Set<[UInt8]> = []
     let unnamed = LabelNames([])
     try RowReader.forEachRow(of: location, columns: [unnamed.column]) { row in
       let word = unnamed.word(of: row)
@@ -64,7 +65,7 @@ public struct PairTask: SentenceTask {
           location, line: row.line, found: "\"\(word)\"",
           known: "the labels of the data, but that stands for a missing one (--label-names would allow it)")
       }
-      found.insert(word)
+      found.insert(Array(word.utf8))
       if found.count > mostLabels {
         throw DataError.notText(
           location,
@@ -75,10 +76,10 @@ public struct PairTask: SentenceTask {
     guard found.count > 1 else {
       throw DataError.notText(
         location,
-        reason: "all labels are \"\(found.first ?? "")\"; expected at least two, or their names: --label-names no,yes")
+        reason: "all labels are \"\(String(decoding: found.first ?? [], as: UTF8.self))\"; expected at least two, or their names: --label-names no,yes")
     }
     // A set has an order by chance, and one number may be written in several ways: their bytes decide then.
-    let names = found.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    let names = found.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) }
     let numbers = names.compactMap { Int($0) }
     guard numbers.count == names.count else { return names }
     return names.indices.sorted { (numbers[$0], $0) < (numbers[$1], $1) }.map { names[$0] }

@@ -56,7 +56,7 @@ public enum TaskMetrics: Sendable, Equatable {
     var bleu = BLEU()
     for outcome in outcomes {
       let (answer, references) = (outcome.answer.text, outcome.expectation.references)
-      if references.contains(where: { $0.trimmed == answer.trimmed }) { exact += 1 }
+      if references.contains(where: { $0.trimmed.isSame(as: answer.trimmed) }) { exact += 1 }
       rouge.add(Rouge.scores(of: SentenceSplitter.onLines(answer), against: references.map(SentenceSplitter.onLines)))
       bleu.add(answer, references: references)
     }

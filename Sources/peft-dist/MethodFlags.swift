@@ -128,6 +128,42 @@ struct MethodFlags: ParsableArguments {
 
   private static let mostCount = 65_536
 
+  /// What belongs to some methods only: the flags as `run.yaml` names them, and the methods.
+  private static let owners: [(keys: [String], methods: [String])] = [
+    (["virtual_tokens"], ["prompt-tuning", "prefix-tuning", "prefix-tuning-paper", "p-tuning"]),
+    (["prompt_init", "prompt_init_text", "prompt_init_file"], ["prompt-tuning"]),
+    (
+      [
+        "lora_r", "lora_alpha", "lora_dropout", "use_rslora", "lora_bias", "lora_rank_pattern", "lora_alpha_pattern",
+        "use_dora", "lora_init", "lora_plus_ratio", "layers_to_transform", "layers_pattern", "modules_to_save",
+      ], ["lora"]
+    ),
+    (["target_modules"], ["lora", "ia3"]), (["feedforward_modules"], ["ia3"]),
+    (["adapter_placement", "reduction_factor", "non_linearity"], ["adapter"]),
+    (["prefix_projection"], ["prefix-tuning", "prefix-tuning-paper"]),
+    (["encoder_hidden_size"], ["p-tuning", "p-tuning-template", "prefix-tuning", "prefix-tuning-paper"]),
+    (["prompt_encoder", "encoder_layers"], ["p-tuning", "p-tuning-template"]),
+    (["prompt_template"], ["p-tuning-template"]),
+  ]
+
+  /// Refuses flags that the method, or none of several, looks at.
+  ///
+  /// - Throws: `ValidationError` naming flag, value and the methods that it belongs to.
+  func requireUsed() throws {
+    let names = Set(method.split(separator: "+").map(String.init))
+    let defaults = Dictionary(try Self.parse([]).settings, uniquingKeysWith: { $1 })
+    let given = settings.filter { $0.1 != defaults[$0.0] && $0.1 != .null }
+    for (key, value) in given {
+      guard let owner = Self.owners.first(where: { $0.keys.contains(key) }),
+        names.isDisjoint(with: owner.methods)
+      else { continue }
+      let flag = "--" + key.replacing("_", with: "-")
+      throw ValidationError(
+        "\(flag) \(value.summary) belongs to the method \(owner.methods.joined(separator: ", ")), and --method is \(method): "
+          + "leave it out, or choose that method")
+    }
+  }
+
   /// - Parameters:
   ///   - textIDs: ids of a text, special tokens included.
   ///   - wordIDs: ids of words alone.

@@ -58,6 +58,14 @@ struct DataFlags: ParsableArguments {
           "\(flag) \(value ?? 2): expected \(Self.lengths.lowerBound) to \(Self.lengths.upperBound)")
       }
     }
+    if let names = labelNames?.split(separator: ",", omittingEmptySubsequences: false).map({
+      Array($0.trimmingCharacters(in: .whitespaces).utf8)
+    }) {
+      guard Set(names).count == names.count, !names.contains([]) else {
+        throw ValidationError(
+          "--label-names \(labelNames ?? ""): expected names that differ, separated by commas, by number: no,yes")
+      }
+    }
     guard noiseDensity > 0, noiseDensity < 1 else {
       throw ValidationError("--noise-density \(noiseDensity): expected a share between 0 and 1")
     }

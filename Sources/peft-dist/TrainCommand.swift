@@ -214,6 +214,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
+    try method.requireUsed()
     let outcome = try watch.run { try TrainRun(self, world: $0).run() }
     if outcome == .stopped { throw ExitCode(75) }
   }

@@ -94,6 +94,36 @@ struct Workplace {
     flags.maxTargetLength ?? labelIDs(task).map { $0.count + 2 }.max() ?? 128
   }
 
+  /// Refuses labels that the vocabulary cannot write, or not apart from each other, or that the length limit cuts: a model
+  /// could not answer with them, and examples with them would not be judged by their own label.
+  ///
+  /// - Throws: `LabelProblem` naming the label.
+  private func requireWritableLabels(_ task: any TextTask, targetLength: Int) throws {
+    guard task.options.form != .classification, case .labels = task.metrics else { return }
+    let all = labelIDs(task)
+    for (number, (label, ids)) in zip(task.labels, all).enumerated() {
+      guard ids.count + 1 <= targetLength else {
+        throw LabelProblem(label: label, reason: "takes \(ids.count + 1) tokens with the end, and --max-target-length is \(targetLength); raise that to at least \(ids.count + 1)")
+      }
+      let written = tokenizer.decode(ids, skippingSpecialTokens: true).trimmingCharacters(in: .whitespacesAndNewlines)
+      guard written.utf8.elementsEqual(label.trimmingCharacters(in: .whitespacesAndNewlines).utf8) else {
+        throw LabelProblem(
+          label: label,
+          reason: "comes back as '\(written)' from the tokenizer \(tokenizer.url.path), which cannot write it; name the labels otherwise (--label-names)")
+      }
+      if let twin = all[..<number].firstIndex(of: ids) {
+        throw LabelProblem(
+          label: label, reason: "has the same tokens as the label '\(task.labels[twin])'; name the labels otherwise (--label-names)")
+      }
+    }
+  }
+
+  struct LabelProblem: DescribedError, Equatable {
+    let label: String
+    let reason: String
+    var description: String { "the label '\(label)' \(reason)" }
+  }
+
   /// How the task's examples become ids for this model under `method`.
   ///
   /// - Throws: `TrainingError.tooLongSources` where a sequence would have more positions than the model.
@@ -104,6 +134,7 @@ struct Workplace {
       return try encodingOfTexts(flags, method, trainsOnSource: trainsOnSource)
     }
     let target = maxTargetLength(flags, task)
+    try requireWritableLabels(task, targetLength: target)
     let source = try sourceLimit(
       flags.maxSourceLength, method, targetLength: task.options.form == .continuation ? target : 0)
     var textLength: Int?

@@ -18,8 +18,9 @@ import Testing
   private func solo(_ tiny: TinyRun) throws -> [RunResults] {
     try Self.methods.map { method in
       let rate = method == "lora" ? ["--learning-rate", "0.01"] : []
+      let prompt = method.hasPrefix("p") ? ["--virtual-tokens", "4"] : []
       let run = try tiny.run(
-        tiny.training(to: "solo-\(method)", ["--method", method, "--virtual-tokens", "4", "--save-every", "1"] + rate))
+        tiny.training(to: "solo-\(method)", ["--method", method, "--save-every", "1"] + prompt + rate))
       #expect(run.exitCode == 0, "\(run.errors)")
       return try RunResults(tiny.file("solo-\(method)"))
     }

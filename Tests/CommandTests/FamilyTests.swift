@@ -103,9 +103,9 @@ import Testing
     let trained = try tiny.tiny.run(
       [
         "train", "--model", tiny.model.path, "--train-file", file.path, "--test-file", file.path, "--label-names",
-        "yes,no,maybe", "--method", method, "--learning-rate", "3e-3", "--steps", "20", "--virtual-tokens", "2",
+        "yes,no,maybe", "--method", method, "--learning-rate", "3e-3", "--steps", "20",
         "--output", tiny.tiny.file("run").path,
-      ] + common)
+      ] + (method == "full" ? [] : ["--virtual-tokens", "2"]) + common)
     #expect(trained.exitCode == 0, "\(trained.errors)")
     let adapter = tiny.tiny.file("run/adapter").path
     let tuned = method == "full" ? ["--model", adapter] : ["--model", tiny.model.path, "--adapter", adapter]
@@ -229,7 +229,7 @@ final class TinyFamily {
     return ["article": .string(words(9 + number % 20, 0)), "highlights": .string(words(3 + number % 4, 1))]
   }
 
-  /// A decoder's targets are cut to 12 tokens and prefixes take 8 positions of its 128.
+  /// A decoder's targets are cut to 12 tokens.
   var lengths: [String] { family.name == "gpt2" ? ["--max-target-length", "12"] : [] }
 
   func arguments(_ output: String, threads: Int = 1, _ more: [String] = []) -> [String] {
@@ -238,7 +238,7 @@ final class TinyFamily {
       "train", "--model", model.path, "--task", family.task, "--data-dir", data.path, "--output",
       tiny.file(output).path, "--threads-per-rank", "\(threads)", "--global-batch-size", "7", "--epochs", "2",
       "--leaf-tokens", "64", "--dropout", "0.1",
-    ] + (family.name == "gpt2" && !isPrompt ? ["--virtual-tokens", "8"] : ["--virtual-tokens", "5"]) + lengths
+    ] + (isPrompt ? ["--virtual-tokens", "5"] : []) + lengths
       + family.flags + more
   }
 

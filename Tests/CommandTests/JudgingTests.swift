@@ -107,7 +107,7 @@ import Testing
     func evaluate(_ ranks: Int?, _ more: [String]) throws -> [String] {
       let predictions = tiny.file("predictions.jsonl")
       let run = try tiny.run(
-        tiny.evaluation(["--predictions", predictions.path, "--max-target-length", "6"] + more), ranks: ranks)
+        tiny.evaluation(["--predictions", predictions.path, "--max-target-length", "9"] + more), ranks: ranks)
       #expect(run.exitCode == 0, "\(run.errors)")
       return try RunResults.lines(of: predictions)
     }
@@ -218,6 +218,15 @@ import Testing
       ["train", "--model", "m", "--task", "imdb", "--data-dir", "d", "--output", "o", "--learningrate", "1"],
       "Unknown option '--learningrate'"
     ),
+    (
+      ["train", "--model", "m", "--task", "imdb", "--data-dir", "d", "--output", "o", "--lora-r", "16"],
+      "--lora-r 16 belongs to the method lora, and --method is prompt-tuning"
+    ),
+    (
+      ["train", "--model", "m", "--task", "pair", "--data-dir", "d", "--output", "o", "--label-names", "no,no"],
+      "--label-names no,no: expected names that differ"
+    ),
+    (["train", "--model", "m", "--data-dir", "d", "--output", "o"], "--task is needed: one of imdb, "),
     (["inspect"], "path"), (["evaluate", "--model", "m"], "--data-dir or --eval-file"),
     (["evaluate", "--model", "m", "--data-dir", "d", "--split", "dev"], "--split dev"),
     (["generate", "--model", "m", "--max-new-tokens", "0"], "--max-new-tokens 0"),
