@@ -1,10 +1,10 @@
 import Foundation
 
 /// Files in which the kernel tells of itself (`/proc`, `/sys`).
-public enum KernelFile {
+enum KernelFile {
   /// What the file says, nil if it cannot be read. Read to its end: such files have no size and come in short pieces, which
   /// Foundation takes for the end.
-  public static func text(_ path: String) -> String? {
+  static func text(_ path: String) -> String? {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }

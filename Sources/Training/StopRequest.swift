@@ -1,4 +1,4 @@
-import Diagnostics
+import CKernels
 import Foundation
 import Synchronization
 
@@ -12,17 +12,6 @@ public enum StopRequest {
 
   public static var isPending: Bool { count.load(ordering: .relaxed) > 0 }
 
-  private static let ignoresHangup = Atomic<Bool>(false)
-
-  /// To be called first: finds out whether SIGHUP is to be ignored, as `nohup` wants it, before MPI takes the signal for
-  /// itself.
-  public static func prepare() {
-    let status = KernelFile.text("/proc/self/status") ?? ""
-    let line = status.split(separator: "\n").first { $0.hasPrefix("SigIgn:") }
-    let mask = line?.split(whereSeparator: \.isWhitespace).last.flatMap { UInt64($0, radix: 16) } ?? 0
-    ignoresHangup.store(mask >> (SIGHUP - 1) & 1 == 1, ordering: .relaxed)
-  }
-
   /// Installs the handlers.
   public static func listen() {
     for number in [SIGUSR1, SIGTERM, SIGINT, SIGHUP] {
@@ -32,6 +21,7 @@ public enum StopRequest {
         if isLate, number != SIGUSR1, number != SIGHUP { _exit(128 + number) }
       }
     }
-    if ignoresHangup.load(ordering: .relaxed) { signal(SIGHUP, SIG_IGN) }
+    // As `nohup` wants it.
+    if process_ignored_hangup() == 1 { signal(SIGHUP, SIG_IGN) }
   }
 }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Diagnostics
 import Foundation
-import Training
 
 /// Distributed parameter-efficient fine-tuning of language models on CPU clusters.
 struct PeftDist: ParsableCommand {
@@ -49,7 +48,6 @@ func leave(with error: any Error, arguments: [String]) -> Never {
 }
 
 StandardStreams.prepare()
-StopRequest.prepare()
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
   var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(arguments)))

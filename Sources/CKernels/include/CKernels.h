@@ -247,6 +247,9 @@ uint16_t reference_float_to_bf16(float x);
 
 #include "kernel_table.h"
 
+// Whether SIGHUP was ignored when the process began, as under nohup; libraries may have changed that since.
+int process_ignored_hangup(void);
+
 #ifdef __cplusplus
 }
 #endif
