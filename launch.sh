@@ -483,6 +483,9 @@ if ((!given_program)); then build; fi
 # What the program names in the commands that it suggests.
 export PEFT_DIST_LAUNCHER=$0
 if ! needs_mpi; then exec "$program" "$command" "${arguments[@]}"; fi
+if [[ $(ulimit -n) != unlimited ]] && (($(ulimit -n) < 64)); then
+  die "only $(ulimit -n) files may be open, and MPI needs 64 at its start: raise the limit (ulimit -n 1024)"
+fi
 look_at_machine
 find_mpirun
 run_to_the_end

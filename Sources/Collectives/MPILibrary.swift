@@ -20,6 +20,9 @@ public enum MPILibrary {
     return Int(version.dropFirst("Open MPI v".count).prefix { $0.isNumber })
   }
 
+  /// Open files with which a process alone starts, with room for model and run folder: 32 are enough for Open MPI 4.1.
+  static let openFileCount = 64
+
   /// What the library is told before it starts.
   static func prepare() {
     // Open MPI 5 does not start without a home, be it one that does not exist.

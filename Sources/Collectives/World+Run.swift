@@ -41,6 +41,10 @@ extension World {
   private static func start() throws {
     let required = cmpi_thread_funneled()
     var provided: Int32 = 0
+    // Open MPI would say so in twenty lines, none of which is its last.
+    if let limit = ResourceLimits.read().openFiles, limit < MPILibrary.openFileCount {
+      throw CollectivesError.openFiles(limit: limit, needed: MPILibrary.openFileCount)
+    }
     MPILibrary.prepare()
     try MPICall.check("MPI_Init_thread", rank: nil) { MPI_Init_thread(nil, nil, required, &provided) }
     guard provided >= required else {

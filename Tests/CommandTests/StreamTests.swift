@@ -51,6 +51,14 @@ import Testing
     #expect(metrics.split(separator: "\n").allSatisfy { $0.hasPrefix("{") }, "\(metrics)")
   }
 
+  @Test func tooFewOpenFilesAreOneSentence() throws {
+    let tiny = try TinyRun()
+    let run = try shell("ulimit -n 24; exec \"$P\" \"$@\"", tiny, arguments: tiny.training(to: "run"))
+    #expect(run.code == 1)
+    #expect(
+      run.errors == "peft-dist: error: only 24 files may be open, and MPI needs 64 at its start: raise the limit (ulimit -n 1024)\n")
+  }
+
   /// Nobody reads the progress any more: the run goes on.
   @Test func aLostProgressPipeIsNoReasonToStop() throws {
     let tiny = try TinyRun()
