@@ -26,7 +26,8 @@ public struct MemoryShortage: DescribedError, Equatable {
   public var description: String {
     var text = "not enough memory: \(ReadableNumbers.bytes(bytes)) for \(purpose) could not be had"
     if let addressSpace {
-      text += "; ulimit -v allows \(ReadableNumbers.bytes(addressSpace)) of address space in all. Raise it (ulimit -v unlimited)"
+      text +=
+        "; ulimit -v allows \(ReadableNumbers.bytes(addressSpace)) of address space in all. Raise it (ulimit -v unlimited)"
       return text
     }
     if let group { text += "; the control group allows \(ReadableNumbers.bytes(group))" }

@@ -45,9 +45,11 @@ public final class EncodedDataset: Sendable {
   /// - Throws: `DataError`, and whatever `examples` throws.
   public convenience init(
     wholeSetAt location: URL, task: any TextTask, tokenizer: any Tokenizer, encoding: ExampleEncoding,
-    cache: TokenCache, threads: Int, digest: String? = nil, warn: (String) -> Void, examples: (() throws -> [Example])? = nil
+    cache: TokenCache, threads: Int, digest: String? = nil, warn: (String) -> Void,
+    examples: (() throws -> [Example])? = nil
   ) throws {
-    let key = TokenCache.key(content: try digest ?? DataDigest.sha256(of: location), task: task, tokenizer: tokenizer, encoding: encoding)
+    let key = TokenCache.key(
+      content: try digest ?? DataDigest.sha256(of: location), task: task, tokenizer: tokenizer, encoding: encoding)
     let table = try cache.table(key, warn: warn) {
       let examples = try examples?() ?? task.examples(at: location)
       return Self.encode(examples, tokenizer: tokenizer, encoding: encoding, threads: threads)

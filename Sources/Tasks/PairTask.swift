@@ -76,7 +76,9 @@ public struct PairTask: SentenceTask {
     guard found.count > 1 else {
       throw DataError.notText(
         location,
-        reason: "all labels are \"\(String(decoding: found.first ?? [], as: UTF8.self))\"; expected at least two, or their names: --label-names no,yes")
+        reason:
+          "all labels are \"\(String(decoding: found.first ?? [], as: UTF8.self))\"; expected at least two, or their names: --label-names no,yes"
+      )
     }
     // A set has an order by chance, and one number may be written in several ways: their bytes decide then.
     let names = found.sorted { $0.lexicographicallyPrecedes($1) }.map { String(decoding: $0, as: UTF8.self) }

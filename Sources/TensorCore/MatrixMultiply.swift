@@ -156,7 +156,9 @@ public func multiply(
     let status = openblas_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
       ldc)
-    if status != 0 { MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "a thread's products in OpenBLAS").endProcess() }
+    if status != 0 {
+      MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "a thread's products in OpenBLAS").endProcess()
+    }
   case .oneDNN:
     let status = onednn_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,

@@ -41,8 +41,10 @@ public enum RankAgreement {
     guard Set(all).count > 1 else { return }
     let values = all.map { text in
       Dictionary(
-        text.split(separator: "\0").map { $0.split(separator: "\u{1}", omittingEmptySubsequences: false).map(String.init) }
-          .map { ($0[0], $0.count > 1 ? $0[1] : "") }, uniquingKeysWith: { $1 })
+        text.split(separator: "\0").map {
+          $0.split(separator: "\u{1}", omittingEmptySubsequences: false).map(String.init)
+        }
+        .map { ($0[0], $0.count > 1 ? $0[1] : "") }, uniquingKeysWith: { $1 })
     }
     let keys = Set(values.flatMap(\.keys)).sorted().filter { key in Set(values.map { $0[key] ?? "not set" }).count > 1 }
     throw TrainingError.ranksDiffer(

@@ -61,6 +61,7 @@ extension Trainer {
   /// Waits for the writing thread. Throws: `TrainingError.notSaved` if the last state could not be written.
   public func finishSaving() throws {
     guard let folder, let failure = folder.finishWriting() else { return }
-    throw TrainingError.notSaved(step: state.step, reason: failure, last: try? folder.checkpoints.newestValid(upTo: .max).checkpoint?.step)
+    throw TrainingError.notSaved(
+      step: state.step, reason: failure, last: try? folder.checkpoints.newestValid(upTo: .max).checkpoint?.step)
   }
 }

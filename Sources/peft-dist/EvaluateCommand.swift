@@ -49,7 +49,9 @@ struct EvaluateCommand: ParsableCommand {
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
     guard evalLimit ?? 1 >= 1 else { throw ValidationError("--eval-limit starts at 1") }
     try search.requireUsed(model: model.model, sampling: [("--seed", seed.map { "\($0)" })])
-    if adapter.isEmpty, (try? TaskSettings(folder: URL(fileURLWithPath: model.model))) == nil { _ = try data.requireTask() }
+    if adapter.isEmpty, (try? TaskSettings(folder: URL(fileURLWithPath: model.model))) == nil {
+      _ = try data.requireTask()
+    }
     if let most = data.maxTargetLength { try search.check(most: most, flag: "--max-target-length") }
   }
 
@@ -63,7 +65,7 @@ struct EvaluateCommand: ParsableCommand {
     var location = URL(fileURLWithPath: evalFile ?? ".")
     let settings = try TaskSettings.first(adapter: adapter.first, model: model.model)
     let data = try data.filled(from: settings)
-    let search = search.filled(from: settings)
+    let search = try search.filled(from: settings)
     let choice = try TaskChoice(
       data, model: model.model, adapter: adapter.first, settings: settings, takesModelLabels: adapter.isEmpty, seed: 42
     ) { task in
@@ -83,8 +85,10 @@ struct EvaluateCommand: ParsableCommand {
     let place = try Workplace(
       choice.folder, head: choice.head, threads: leaf.threadsPerRank, precision: leaf.arithmetic,
       cache: data.cacheFolder, world: world)
-    _ = try place.digest(ofData: location, over: world)
-    for path in adapter.isEmpty ? [nil] : adapter.map(Optional.some) { _ = try place.agree(over: world, adapter: path) }
+    if world.size > 1 {
+      _ = try place.digest(ofData: location, over: world)
+      _ = try place.agree(over: world, adapters: adapter)
+    }
     if adapter.isEmpty { try place.requireTrainedHead() }
     let methods = try adapter.isEmpty ? [place.method(adapter: nil)] : adapter.map { try place.method(adapter: $0) }
     let encoding = try place.encoding(

@@ -106,7 +106,7 @@ struct GenerateCommand: ParsableCommand {
   @MainActor
   private func options(_ place: Workplace, _ settings: TaskSettings?) throws -> GenerationOptions {
     let defaults = try GenerationDefaults(place.folder)
-    let search = search.filled(from: settings).resolved(defaults)
+    let search = try search.filled(from: settings).resolved(defaults)
     let trained = settings?.maxTargetLength
     let isOfFile = maxNewTokens == nil && maxLength == nil && trained == nil
     // As HF: of the two the number of new tokens counts.
@@ -157,7 +157,9 @@ struct GenerateCommand: ParsableCommand {
     }
     if let wording { RunLog.notice(wording.notice) }
     let cutCount = wording?.cutCount ?? 0
-    if cutCount > 0 { RunLog.notice("\(cutCount) of \(lines.count) texts cut to \(limit) tokens (--max-source-length)") }
+    if cutCount > 0 {
+      RunLog.notice("\(cutCount) of \(lines.count) texts cut to \(limit) tokens (--max-source-length)")
+    }
     if isDecoder, let length = options.maxLength, let line = sources.firstIndex(where: { $0.count >= length }) {
       throw ValidationError(
         "line \(line + 1) has \(sources[line].count) tokens, of the \(length) that prompt and answer may have together; give "

@@ -5,6 +5,7 @@ import Foundation
 import Models
 import NN
 import PEFTMethods
+import Tasks
 import TensorCore
 import Training
 
@@ -48,6 +49,7 @@ struct MergeCommand: ParsableCommand {
       // As the files have it: heads that no task of this program reads stay, too.
       let tensors = try folder.weights().all()
       try write(tensors, like: folder, changes: [:], to: target)
+      try TaskSettings.first(adapter: nil, model: model.model)?.write(to: target)
       return
     }
     let base = try ModelCatalogue.load(folder)
@@ -60,6 +62,8 @@ struct MergeCommand: ParsableCommand {
     tensors.merge(changed) { $1 }
     RunLog.notice("\(changed.count) of \(tensors.count) tensors changed by \(method.name)")
     try write(tensors, like: folder, changes: base.description.configurationChanges, to: target)
+    // What is taken out again leaves the base, which was trained on no task.
+    if !unmerge { try TaskSettings.first(adapter: adapter, model: model.model)?.write(to: target) }
   }
 
   private func write(

@@ -95,7 +95,8 @@ struct DataFlags: ParsableArguments {
     var (taken, other): ([String], [String]) = ([], [])
     if let task, task != settings.task {
       throw ValidationError(
-        "--task \(task): trained on task \(settings.task), as \(settings.origin) says; leave --task out, or take another adapter")
+        "--task \(task): trained on task \(settings.task), as \(settings.origin) says; leave --task out, or take another adapter"
+      )
     }
     data.task = settings.task
     if task == nil { taken.append("task \(settings.task)") }
@@ -117,7 +118,9 @@ struct DataFlags: ParsableArguments {
     }
     length("max_source_length", &data.maxSourceLength, max(settings.maxSourceLength, Self.lengths.lowerBound))
     length("max_target_length", &data.maxTargetLength, max(settings.maxTargetLength, Self.lengths.lowerBound))
-    for (flag, trained, key) in [(lowercase, settings.lowercase, "lowercase"), (stripHtml, settings.stripHTML, "strip_html")]
+    for (flag, trained, key) in [
+      (lowercase, settings.lowercase, "lowercase"), (stripHtml, settings.stripHTML, "strip_html"),
+    ]
     where flag && !trained { other.append(key) }
     if !taken.isEmpty { RunLog.notice("as in training (\(settings.origin)): \(taken.joined(separator: ", "))") }
     if !other.isEmpty { RunLog.notice("other than in training, as the flags say: \(other.joined(separator: ", "))") }

@@ -20,7 +20,8 @@ struct TaskChoice {
   ///   - replacesHead: whether a head for another number of labels gives way to a new one; it does to that of `adapter`.
   ///   - seed: of a head that the checkpoint lacks.
   init(
-    _ flags: DataFlags, model: String, adapter: String?, settings: TaskSettings? = nil, takesModelLabels: Bool = false, template: String? = nil,
+    _ flags: DataFlags, model: String, adapter: String?, settings: TaskSettings? = nil, takesModelLabels: Bool = false,
+    template: String? = nil,
     replacesHead: Bool = false, seed: UInt64,
     location: (any TextTask) throws -> URL
   ) throws {
@@ -40,7 +41,8 @@ struct TaskChoice {
       resolved = try resolved.relabelled(known, of: adapter ?? model)
     } else if let known, let given = flags.labelNames, !resolved.labels.isEmpty, resolved.labels != known {
       throw ValidationError(
-        "--label-names \(given): \(adapter ?? model) was trained on \(known.joined(separator: ",")); leave --label-names out")
+        "--label-names \(given): \(adapter ?? model) was trained on \(known.joined(separator: ",")); leave --label-names out"
+      )
     }
     task = resolved
     guard form == .classification else {

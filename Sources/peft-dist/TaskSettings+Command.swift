@@ -15,33 +15,43 @@ extension TaskSettings {
 
 extension SearchFlags {
   /// The flags, and where they are silent how answers were generated that judged in training.
-  func filled(from settings: TaskSettings?) -> SearchFlags {
-    guard let generation = settings?.generation, !generation.isEmpty else { return self }
-    let file = JSONObject(generation, origin: settings?.origin ?? "")
+  ///
+  /// - Throws: `CheckpointError` naming file and key, for a value of another kind.
+  func filled(from settings: TaskSettings?) throws -> SearchFlags {
+    guard let settings else { return self }
+    let file = JSONObject(settings.generation, origin: "\(settings.origin), generation")
     var search = self
-    // What is of another kind than written there was damaged by hand; the flags' own defaults count then.
-    search.numBeams = numBeams ?? (try? file.optionalInt("num_beams"))
-    search.lengthPenalty = lengthPenalty ?? (try? file.optionalDouble("length_penalty"))
-    search.earlyStopping = earlyStopping ?? (try? file.optionalString("early_stopping"))
-    search.minNewTokens = minNewTokens ?? (try? file.optionalInt("min_new_tokens"))
-    search.minLength = minLength ?? (try? file.optionalInt("min_length"))
-    search.noRepeatNgramSize = noRepeatNgramSize ?? (try? file.optionalInt("no_repeat_ngram_size"))
-    search.repetitionPenalty = repetitionPenalty ?? (try? file.optionalDouble("repetition_penalty"))
-    search.suppressTokens = suppressTokens ?? (try? file.optionalString("suppress_tokens"))
-    search.beginSuppressTokens = beginSuppressTokens ?? (try? file.optionalString("begin_suppress_tokens"))
-    search.badWordsIds = badWordsIds ?? (try? file.optionalString("bad_words_ids"))
-    search.forcedBosTokenId = forcedBosTokenId ?? (try? file.optionalString("forced_bos_token_id"))
-    search.forcedEosTokenId = forcedEosTokenId ?? (try? file.optionalString("forced_eos_token_id"))
-    search.doSample = doSample ?? (try? file.optionalBool("do_sample"))
-    if search.beamCount > 1, doSample == nil, numBeams != nil { search.doSample = nil }
-    if search.isSampling, doSample == true, numBeams == nil { search.numBeams = nil }
-    if search.isSampling {
-      search.temperature = temperature ?? (try? file.optionalDouble("temperature"))
-      search.topK = topK ?? (try? file.optionalInt("top_k"))
-      search.topP = topP ?? (try? file.optionalDouble("top_p"))
-      search.minP = minP ?? (try? file.optionalDouble("min_p"))
+    func fill<Value>(_ flag: WritableKeyPath<SearchFlags, Value?>, _ key: String, _ read: (String) throws -> Value?)
+      throws
+    {
+      if search[keyPath: flag] == nil { search[keyPath: flag] = try read(key) }
     }
-    if stop.isEmpty { search.stop = (try? file.strings("stop")) ?? [] }
+    try fill(\.numBeams, "num_beams", file.optionalInt)
+    try fill(\.doSample, "do_sample", file.optionalBool)
+    if search.isSampling, search.beamCount > 1 {
+      // A flag chose another search than that of the training.
+      if doSample == true { search.numBeams = nil } else { search.doSample = nil }
+    }
+    if search.beamCount > 1 {
+      try fill(\.lengthPenalty, "length_penalty", file.optionalDouble)
+      try fill(\.earlyStopping, "early_stopping", file.optionalString)
+    }
+    if search.isSampling {
+      try fill(\.temperature, "temperature", file.optionalDouble)
+      try fill(\.topK, "top_k", file.optionalInt)
+      try fill(\.topP, "top_p", file.optionalDouble)
+      try fill(\.minP, "min_p", file.optionalDouble)
+    }
+    try fill(\.minNewTokens, "min_new_tokens", file.optionalInt)
+    try fill(\.minLength, "min_length", file.optionalInt)
+    try fill(\.noRepeatNgramSize, "no_repeat_ngram_size", file.optionalInt)
+    try fill(\.repetitionPenalty, "repetition_penalty", file.optionalDouble)
+    try fill(\.suppressTokens, "suppress_tokens", file.optionalString)
+    try fill(\.beginSuppressTokens, "begin_suppress_tokens", file.optionalString)
+    try fill(\.badWordsIds, "bad_words_ids", file.optionalString)
+    try fill(\.forcedBosTokenId, "forced_bos_token_id", file.optionalString)
+    try fill(\.forcedEosTokenId, "forced_eos_token_id", file.optionalString)
+    if stop.isEmpty, file["stop"] != nil { search.stop = try file.strings("stop") }
     return search
   }
 }

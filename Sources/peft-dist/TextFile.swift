@@ -22,11 +22,7 @@ enum TextFile {
     guard descriptor >= 0 else {
       throw Failure.unreadable(what: what, path: path, reason: String(cString: strerror(errno)))
     }
-    return try read(FileHandle(fileDescriptor: descriptor, closeOnDealloc: true), path: path, as: what)
-  }
-
-  /// Everything that is still to come from `file`.
-  static func read(_ file: FileHandle, path: String, as what: String) throws -> String {
+    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
     guard let data = try? file.readToEnd() ?? Data() else {
       throw Failure.unreadable(what: what, path: path, reason: "it is no readable file")
     }

@@ -28,7 +28,8 @@ extension TrainRun {
   private func checkSame(as file: URL, _ summary: JSONObject, besides ignored: Set<String>) throws {
     let stored = try FinishedSettings(TextFile.read(file.path, as: "configuration of a finished run"))
     let now = try FinishedSettings(flags.yaml(configuration.settings.filter(\.altersResult)))
-    let changed = now.differences(from: stored, in: configuration.settings.filter(\.altersResult).map(\.key).filter { !ignored.contains($0) })
+    let changed = now.differences(
+      from: stored, in: configuration.settings.filter(\.altersResult).map(\.key).filter { !ignored.contains($0) })
     // The base and the number of examples are no flags; the summary has them.
     let others = configuration.settings.filter { TrainCommand.found.contains($0.key) }.compactMap { setting in
       summary[setting.key].flatMap { $0 == setting.value ? nil : (setting, $0) }

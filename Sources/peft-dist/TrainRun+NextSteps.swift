@@ -18,7 +18,8 @@ extension TrainRun {
     case .encoderDecoder, .decoder:
       suggestions.append(
         (
-          isPair ? "its answers to texts of yours, two a line with a tab between them"
+          isPair
+            ? "its answers to texts of yours, two a line with a tab between them"
             : "its answers to texts of yours, one a line", ["generate"] + result
         ))
     case .classifier:

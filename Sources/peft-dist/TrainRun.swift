@@ -67,7 +67,7 @@ struct TrainRun {
     let validationData = try Self.validationLocation(flags, task).map { [place] in
       try place.digest(ofData: $0, over: world)
     }
-    let modelIdentity = try place.agree(over: world, adapter: flags.initAdapter)
+    let modelIdentity = try place.agree(over: world, adapters: flags.initAdapter.map { [$0] } ?? [])
     if let head = place.model.description.head, let old = head.replacedLabelCount, flags.initAdapter == nil {
       RunLog.warning(
         "the head of \(choice.folder.url.path) for \(old) labels gives way to a new one for \(head.labels.count), as "

@@ -103,17 +103,24 @@ struct Workplace {
     let all = labelIDs(task)
     for (number, (label, ids)) in zip(task.labels, all).enumerated() {
       guard ids.count + 1 <= targetLength else {
-        throw LabelProblem(label: label, reason: "takes \(ids.count + 1) tokens with the end, and --max-target-length is \(targetLength); raise that to at least \(ids.count + 1)")
+        throw LabelProblem(
+          label: label,
+          reason:
+            "takes \(ids.count + 1) tokens with the end, and --max-target-length is \(targetLength); raise that to at least \(ids.count + 1)"
+        )
       }
       let written = tokenizer.decode(ids, skippingSpecialTokens: true).trimmingCharacters(in: .whitespacesAndNewlines)
       guard written.utf8.elementsEqual(label.trimmingCharacters(in: .whitespacesAndNewlines).utf8) else {
         throw LabelProblem(
           label: label,
-          reason: "comes back as '\(written)' from the tokenizer \(tokenizer.url.path), which cannot write it; name the labels otherwise (--label-names)")
+          reason:
+            "comes back as '\(written)' from the tokenizer \(tokenizer.url.path), which cannot write it; name the labels otherwise (--label-names)"
+        )
       }
       if let twin = all[..<number].firstIndex(of: ids) {
         throw LabelProblem(
-          label: label, reason: "has the same tokens as the label '\(task.labels[twin])'; name the labels otherwise (--label-names)")
+          label: label,
+          reason: "has the same tokens as the label '\(task.labels[twin])'; name the labels otherwise (--label-names)")
       }
     }
   }
@@ -220,14 +227,13 @@ struct Workplace {
   /// Compares program, base, tokenizer and adapters between the ranks of `world`; gives the identity of the base.
   ///
   /// - Throws: `TrainingError.ranksDiffer` naming what differs, ranks, hosts and files.
-  func agree(over world: World?, adapter: String?) throws -> String {
+  func agree(over world: World?, adapters: [String]) throws -> String {
     let identity = try RankAgreement.digest(of: "the base model", at: folder.url, over: world) { try folder.identity() }
     guard let world, world.size > 1 else { return identity }
     let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
     _ = try RankAgreement.digest(of: "the program", at: program, over: world) { try sha256(of: program) }
     _ = try RankAgreement.digest(of: "the tokenizer", at: tokenizer.url, over: world) { tokenizer.identity }
-    if let adapter {
-      let url = URL(fileURLWithPath: adapter)
+    for url in adapters.map({ URL(fileURLWithPath: $0) }) {
       _ = try RankAgreement.digest(of: "the adapter", at: url, over: world) { try FolderDigest.sha256(of: url) }
     }
     return identity

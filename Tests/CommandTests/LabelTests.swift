@@ -5,7 +5,10 @@ import Testing
 /// Labels with which a model that writes could not answer are refused at the start, by name.
 @Suite struct LabelTests {
   @Test(arguments: [
-    (["good film", "bad film"], ["--max-target-length", "2"], ["the label 'bad film' takes", "--max-target-length is 2"]),
+    (
+      ["good film", "bad film"], ["--max-target-length", "2"],
+      ["the label 'bad film' takes", "--max-target-length is 2"]
+    ),
     (["fine", "\u{4E0D}\u{597D}"], [], ["the label '\u{4E0D}\u{597D}' comes back as", "cannot write it"]),
   ])
   func labelsThatCannotBeWritten(names: [String], flags: [String], parts: [String]) throws {

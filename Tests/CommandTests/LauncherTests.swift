@@ -27,21 +27,10 @@ import Testing
     func run(
       _ script: String, arguments: [String] = [], environment more: [String: String] = [:]
     ) throws -> (code: Int32, output: String, errors: String) {
-      let (process, output, errors) = (Process(), Pipe(), folder.appending(path: "errors"))
-      FileManager.default.createFile(atPath: errors.path, contents: nil)
-      var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEFT_DIST_") }
-      environment["PATH"] = "\(folder.path)/bin:\(environment["PATH"] ?? "/usr/bin:/bin")"
-      process.environment = environment.merging(more) { $1 }.filter { !$0.value.isEmpty }
-      process.executableURL = URL(filePath: "/usr/bin/env")
-      process.arguments = ["bash", "-euo", "pipefail", "-c", script, "-"] + arguments
-      process.currentDirectoryURL = folder
-      process.standardInput = FileHandle.nullDevice
-      process.standardOutput = output
-      process.standardError = try FileHandle(forWritingTo: errors)
-      try RunningProgram.withoutBlockedSignals { try process.run() }
-      let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-      process.waitUntilExit()
-      return (process.terminationStatus, text, try String(contentsOf: errors, encoding: .utf8))
+      let path = ProcessInfo.processInfo.environment["PATH"] ?? "/usr/bin:/bin"
+      return try Shell.run(
+        ["bash", "-euo", "pipefail", "-c", script, "-"] + arguments,
+        environment: ["PATH": "\(folder.path)/bin:\(path)", "PEFT_DIST_KERNELS": ""].merging(more) { $1 }, in: folder)
     }
 
     /// The same after `scripts/packages.bash` has been read.

@@ -9,20 +9,12 @@ struct MemoryShortageTests {
   func endsInASentence(kilobytes: Int) throws {
     let tiny = try TinyRun()
     let program = try MPIRun.product(named: "peft-dist").path
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments =
-      ["-c", "ulimit -v $0 && exec timeout 120 \"$@\"", "\(kilobytes)", program] + tiny.training(to: "run")
-    process.environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("PEFT_DIST_") }
-      .merging(["XDG_CACHE_HOME": tiny.cache.path]) { $1 }
-    let errors = Pipe()
-    process.standardError = errors
-    process.standardOutput = FileHandle.nullDevice
-    try RunningProgram.withoutBlockedSignals { try process.run() }
-    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    if process.terminationStatus == 0 { return }
-    #expect(process.terminationStatus == 1, "\(text)")
+    let run = try Shell.run(
+      ["sh", "-c", "ulimit -v $0 && exec timeout 120 \"$@\"", "\(kilobytes)", program] + tiny.training(to: "run"),
+      environment: ["XDG_CACHE_HOME": tiny.cache.path], in: tiny.folder)
+    if run.code == 0 { return }
+    let text = run.errors
+    #expect(run.code == 1, "\(text)")
     let sentences = text.split(separator: "\n").filter { $0.contains("error:") || $0.hasPrefix("Error") }
     #expect(sentences.count == 1, "\(text)")
     #expect(text.contains("not enough memory") || text.contains("Cannot allocate memory"), "\(text)")

@@ -5,23 +5,14 @@ import Testing
 /// Standard streams and signals of a command that runs alone.
 @Suite struct StreamTests {
   /// A shell's line with the program as `"$P"`.
-  private func shell(_ line: String, _ tiny: TinyRun, arguments: [String]) throws -> (code: Int32, output: String, errors: String) {
-    let (process, output, errors) = (Process(), Pipe(), tiny.file("errors"))
-    FileManager.default.createFile(atPath: errors.path, contents: nil)
-    process.executableURL = URL(filePath: "/usr/bin/env")
-    process.arguments = ["timeout", "100", "bash", "-c", line, "-"] + arguments
-    process.environment = ProcessInfo.processInfo.environment.filter {
-      !$0.key.hasPrefix("PEFT_DIST_") || $0.key == "PEFT_DIST_KERNELS"
-    }.merging([
-      "XDG_CACHE_HOME": tiny.cache.path, "P": try MPIRun.product(named: "peft-dist").path, "D": tiny.folder.path,
-    ]) { $1 }
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = output
-    process.standardError = try FileHandle(forWritingTo: errors)
-    try RunningProgram.withoutBlockedSignals { try process.run() }
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    return (process.terminationStatus, text, try String(contentsOf: errors, encoding: .utf8))
+  private func shell(_ line: String, _ tiny: TinyRun, arguments: [String]) throws -> (
+    code: Int32, output: String, errors: String
+  ) {
+    try Shell.run(
+      ["timeout", "100", "bash", "-c", line, "-"] + arguments,
+      environment: [
+        "XDG_CACHE_HOME": tiny.cache.path, "P": MPIRun.product(named: "peft-dist").path, "D": tiny.folder.path,
+      ], in: tiny.folder)
   }
 
   /// A result that could not be written is exit code 1.
@@ -56,7 +47,9 @@ import Testing
     let run = try shell("ulimit -n 24; exec \"$P\" \"$@\"", tiny, arguments: tiny.training(to: "run"))
     #expect(run.code == 1)
     #expect(
-      run.errors == "peft-dist: error: only 24 files may be open, and MPI needs 64 at its start: raise the limit (ulimit -n 1024)\n")
+      run.errors
+        == "peft-dist: error: only 24 files may be open, and MPI needs 64 at its start: raise the limit (ulimit -n 1024)\n"
+    )
   }
 
   /// Nobody reads the progress any more: the run goes on.
@@ -86,7 +79,9 @@ import Testing
   /// Lines end and texts begin as they do for the readers of data.
   @Test func sourcesAreReadAsDataIs() throws {
     let tiny = try TinyRun()
-    let arguments = ["generate", "--model", tiny.model.path, "--max-new-tokens", "4", "--output", tiny.file("out").path]
+    let arguments = [
+      "generate", "--model", tiny.model.path, "--max-new-tokens", "4", "--output", tiny.file("out").path,
+    ]
     func answers(_ text: String) throws -> String {
       try Data(text.utf8).write(to: tiny.file("in"))
       for input in [["--input", tiny.file("in").path], []] {

@@ -11,7 +11,9 @@ import Testing
   private static func pairs(_ tiny: TinyRun) throws -> (file: URL, texts: [[String]]) {
     let texts = (0..<24).map { number in
       let word = names[number % 3].uppercased()
-      return ["\(word)<br />\(word) number \(number)", "THE SECOND TEXT \(word) OF A PAIR THAT IS LONGER THAN THE LIMIT"]
+      return [
+        "\(word)<br />\(word) number \(number)", "THE SECOND TEXT \(word) OF A PAIR THAT IS LONGER THAN THE LIMIT",
+      ]
     }
     let rows = texts.enumerated().map { number, pair -> JSON in
       ["sentence1": .string(pair[0]), "sentence2": .string(pair[1]), "label": .string(names[number % 3])]
@@ -24,7 +26,9 @@ import Testing
   private func predictions(_ tiny: TinyRun, _ arguments: [String]) throws -> [String] {
     let run = try tiny.run(["evaluate", "--predictions", tiny.file("predictions.jsonl").path] + arguments)
     #expect(run.exitCode == 0, "\(run.errors)")
-    return try RunResults.lines(of: tiny.file("predictions.jsonl")).map { try JSONObject(line: $0).string("prediction") }
+    return try RunResults.lines(of: tiny.file("predictions.jsonl")).map {
+      try JSONObject(line: $0).string("prediction")
+    }
   }
 
   /// Element by element: each answer of `generate` is the prediction of `evaluate`, and its accuracy that of the run.
@@ -51,9 +55,23 @@ import Testing
     let answers = try tiny.run(
       ["generate"] + tuned, input: texts.map { $0.joined(separator: "\t") + "\n" }.joined())
     #expect(answers.exitCode == 0, "\(answers.errors)")
-    #expect(answers.errors.contains("texts as in training") && answers.errors.contains("24 of 24 texts cut to 24 tokens"))
-    #expect(answers.lines.map { $0.trimmingCharacters(in: .whitespaces) }
-      == judged.map { $0.trimmingCharacters(in: .whitespaces) })
+    #expect(
+      answers.errors.contains("texts as in training") && answers.errors.contains("24 of 24 texts cut to 24 tokens"))
+    #expect(
+      answers.lines.map { $0.trimmingCharacters(in: .whitespaces) }
+        == judged.map { $0.trimmingCharacters(in: .whitespaces) })
+    // Merged into the base it answers alike, and without a word about the task.
+    if kind == "t5" {
+      let merged = tiny.file("merged").path
+      let merge = try tiny.run(["merge"] + tuned + ["--output", merged])
+      #expect(merge.exitCode == 0, "\(merge.errors)")
+      #expect(try predictions(tiny, ["--model", merged, "--eval-file", file.path, "--leaf-tokens", "64"]).count == 24)
+      // A value of another kind is no default.
+      try tiny.replace("\"num_beams\": 2", by: "\"num_beams\": \"2\"", in: "merged/task_settings.json")
+      let damaged = try tiny.run(["generate", "--model", merged], input: "a\tb\n")
+      #expect(damaged.exitCode == 1)
+      damaged.expectOneError(containing: ["merged/task_settings.json", "num_beams"])
+    }
     // One text where training had two.
     let single = try tiny.run(["generate"] + tuned, input: "one text\n")
     #expect(single.exitCode == 1)

@@ -53,7 +53,9 @@ import Testing
   }
 
   @Test func numbersOfARegression() {
-    for text in ["0x1A", "nan", "inf", "1e999", "infinity", "1_0"] { #expect(Answer.text(text).value == nil, "\(text)") }
+    for text in ["0x1A", "nan", "inf", "1e999", "infinity", "1_0"] {
+      #expect(Answer.text(text).value == nil, "\(text)")
+    }
     for (text, value) in [(" 3.5\n", 3.5), ("-2e1", -20), ("+.5", 0.5)] { #expect(Answer.text(text).value == value) }
   }
 }

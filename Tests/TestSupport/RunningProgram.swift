@@ -73,7 +73,7 @@ public final class RunningProgram {
   }
 
   /// Threads of a test runner block most signals, and a program inherits that from the thread that starts it.
-  public static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
+  static func withoutBlockedSignals(_ body: () throws -> Void) rethrows {
     var (none, old) = (sigset_t(), sigset_t())
     sigemptyset(&none)
     pthread_sigmask(SIG_SETMASK, &none, &old)

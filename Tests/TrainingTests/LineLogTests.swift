@@ -21,8 +21,10 @@ import Testing
   /// One byte that is no UTF-8 costs no other line, and not even its own.
   @Test func aDamagedLineCostsNoOther() throws {
     defer { try? FileManager.default.removeItem(at: folder) }
-    let text = Array("{\"step\":1}\n{\"step\":2,\"a\":\"".utf8) + [0xFF] + Array("\"}\n{\"step\":3}\n{\"step\":4}\n".utf8)
-    let kept = Array("{\"step\":1}\n{\"step\":2,\"a\":\"".utf8) + [0xFF] + Array("\"}\n{\"step\":3}\n{\"step\":9}\n".utf8)
+    let text =
+      Array("{\"step\":1}\n{\"step\":2,\"a\":\"".utf8) + [0xFF] + Array("\"}\n{\"step\":3}\n{\"step\":4}\n".utf8)
+    let kept =
+      Array("{\"step\":1}\n{\"step\":2,\"a\":\"".utf8) + [0xFF] + Array("\"}\n{\"step\":3}\n{\"step\":9}\n".utf8)
     #expect(try lines(text, keepingUpTo: 3) == kept)
   }
 

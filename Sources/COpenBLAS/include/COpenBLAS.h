@@ -26,7 +26,7 @@ int openblas_has_room(void);
 // C [m, n] = alpha op(A) op(B) + beta C, all row-major; op(A) is [m, k], op(B) is [k, n]. Safe from many threads at once.
 // 0, or -1 where it is this thread's first product and there is no room for it.
 int openblas_sgemm(int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
-                    const float *b, int ldb, float beta, float *c, int ldc);
+                   const float *b, int ldb, float beta, float *c, int ldc);
 
 #ifdef __cplusplus
 }
