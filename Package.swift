@@ -86,6 +86,9 @@ let package = Package(
       name: "mpi-selftest", dependencies: ["Collectives", "Diagnostics"], swiftSettings: strict),
     // Tests: one target for each target that has something to test; TestSupport starts programs for them.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")], path: "Tests/Fuzz",
+      swiftSettings: strict),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels"]),
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "mpi-selftest", "TestSupport"]),
