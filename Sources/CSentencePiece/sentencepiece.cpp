@@ -69,27 +69,6 @@ bool has(const csp_model *model, int32_t id) { return id >= 0 && id < model->pro
 
 extern "C" {
 
-csp_status csp_load_file(const char *path, csp_model **model, char *message, size_t message_capacity) {
-  *model = nullptr;
-  return guarded(message, message_capacity, [&]() -> csp_status {
-    std::unique_ptr<FILE, int (*)(FILE *)> file(std::fopen(path, "rb"), std::fclose);
-    if (!file) {
-      say(message, message_capacity, std::strerror(errno));
-      return CSP_UNREADABLE;
-    }
-    std::string bytes;
-    std::vector<char> block(1 << 16);
-    while (size_t count = std::fread(block.data(), 1, block.size(), file.get())) {
-      bytes.append(block.data(), count);
-    }
-    if (std::ferror(file.get())) {
-      say(message, message_capacity, std::strerror(errno));
-      return CSP_UNREADABLE;
-    }
-    return load(std::move(bytes), model, message, message_capacity);
-  });
-}
-
 csp_status csp_load_memory(
     const void *bytes, size_t count, csp_model **model, char *message, size_t message_capacity) {
   *model = nullptr;

@@ -15,6 +15,8 @@ public enum CheckpointError: DescribedError, Equatable {
   case badValue(path: String, key: String, expected: String, found: String)
   /// `path` breaks the safetensors format as a whole.
   case malformedFile(path: String, reason: String)
+  /// What is there is no file, or too large for one of its kind.
+  case unreadable(path: String, reason: String)
   /// One tensor of `path` breaks the safetensors format or cannot be read as asked.
   case badTensor(path: String, tensor: String, reason: String)
   /// The folder holds a model of another architecture.
@@ -40,6 +42,7 @@ public enum CheckpointError: DescribedError, Equatable {
       "\(path), line \(line), column \(column): not valid JSON: \(reason)"
     case .badValue(let path, let key, let expected, let found):
       "\(path), key '\(key)': expected \(expected), found \(found)"
+    case .unreadable(let path, let reason): "cannot read \(path): \(reason)"
     case .malformedFile(let path, let reason):
       "\(path) is not a usable safetensors file: \(reason); it may be truncated or damaged, copy it again"
     case .badTensor(let path, let tensor, let reason):

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// A file of lines: bytes between line feeds. What the bytes say is the reader's business, so a damaged line is one damaged
@@ -21,8 +22,8 @@ public struct LineFile {
       return
     }
     let data: Data
-    do { data = try Data(contentsOf: url) } catch {
-      throw CheckpointError.system(action: "read", path: url.path, code: access(url.path, R_OK) == 0 ? EIO : errno)
+    do { data = try FileContents.read(url.path) } catch {
+      throw CheckpointError.unreadable(path: url.path, reason: "\(error)")
     }
     let parts = data.split(separator: 0x0A, omittingEmptySubsequences: false)
     lines = parts.enumerated().compactMap { index, bytes in

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import TensorCore
 
@@ -23,7 +24,7 @@ extension ModelFolder {
     for name in companions {
       let source = base.appendingPathComponent(name)
       guard try isPresent(source) else { continue }
-      try AtomicFile.write(Data(contentsOf: source), to: target.appendingPathComponent(name))
+      try AtomicFile.write(copyOf(source), to: target.appendingPathComponent(name))
     }
     let config = target.appendingPathComponent("config.json")
     var members = try JSONObject(file: config).members.merging(changes) { $1 }
@@ -77,8 +78,14 @@ extension ModelFolder {
         remedy: "give a folder with one of \(tokenizerFiles.joined(separator: ", "))")
     }
     for name in names {
-      try AtomicFile.write(
-        Data(contentsOf: base.appendingPathComponent(name)), to: target.appendingPathComponent(name))
+      try AtomicFile.write(copyOf(base.appendingPathComponent(name)), to: target.appendingPathComponent(name))
+    }
+  }
+
+  /// - Throws: `CheckpointError.unreadable`.
+  private static func copyOf(_ file: URL) throws -> Data {
+    do { return try FileContents.read(file.path) } catch {
+      throw CheckpointError.unreadable(path: file.path, reason: "\(error)")
     }
   }
 

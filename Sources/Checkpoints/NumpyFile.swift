@@ -28,12 +28,19 @@ public enum NumpyFile {
       guard let type = header.firstMatch(of: /'descr':\s*'([^']*)'/)?.1, type == "<f4" || type == "<f8",
         header.contains(/'fortran_order':\s*False/), let dimensions = header.firstMatch(of: /'shape':\s*\(([^)]*)\)/)?.1
       else { throw wrong("the header \(header.prefix(120))") }
-      let shape = dimensions.split(separator: ",").compactMap { Int($0.trimmingCharacters(in: .whitespaces)) }
+      let words = dimensions.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter {
+        !$0.isEmpty
+      }
+      let shape = words.compactMap { Int($0) }
+      guard shape.count == words.count else { throw wrong("the shape (\(dimensions.prefix(80)))") }
       let size = type == "<f4" ? 4 : 8
       var count = 1
       for dimension in shape {
-        guard dimension >= 0, dimension < 1 << 31, count < 1 << 31 else { throw wrong("the shape \(shape)") }
-        count *= dimension
+        guard dimension >= 0 else { throw wrong("the shape \(shape)") }
+        let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+        // More values than the file has bytes are too many, whatever they are.
+        guard !overflow, product <= bytes.count else { throw wrong("the shape \(shape) in \(bytes.count) bytes") }
+        count = product
       }
       guard bytes.count - start - length == count * size else {
         throw wrong("\(bytes.count - start - length) bytes of values for the shape \(shape)")

@@ -22,7 +22,7 @@ public enum StandardStreams {
   }
 
   /// Writes the last words of a process; a standard error that is closed or broken is nothing to fail for.
-  public static func writeError(_ text: String) { LineWriter.standardError.write(line: text) }
+  public static func writeError(_ text: String) { LineWriter.standardError.write(line: ReadableText.forTerminal(text)) }
 
   /// Waits until whoever reads standard error, a pipe under mpirun, has taken all of it and had a moment to pass it on; at
   /// most two seconds.

@@ -45,7 +45,7 @@ public final class BitFit: MergeableMethod {
     let modules = modules ?? .names(endings)
     let isNamed = try modules.matcher(description, option: "target_modules")
     let isExcluded = try excluded?.matcher(description, option: "exclude_modules")
-    base = vectors.filter { isNamed($0.modulePath) && isExcluded?($0.modulePath) != true }
+    base = try vectors.filter { try isNamed($0.modulePath) && isExcluded?($0.modulePath) != true }
     guard !base.isEmpty else {
       throw MethodError.nothingMatches(option: "target_modules", value: modules.text, known: endings)
     }

@@ -70,14 +70,18 @@ public struct BottleneckConfiguration: Sendable {
     }
   }
 
+  /// Wider than any layer of a known model.
+  private static let largestSize = 1048576.0
+
   /// B for a model of width D.
   func bottleneckSize(_ hiddenSize: Int) throws -> Int {
-    let size = Int(Double(hiddenSize) / reductionFactor)
-    guard size > 0 else {
+    let size = Double(hiddenSize) / reductionFactor
+    guard size >= 1, size <= Self.largestSize else {
       throw MethodError.badOption(
-        option: "--reduction-factor", value: "\(reductionFactor)", expected: "at most the width, \(hiddenSize)")
+        option: "--reduction-factor", value: "\(reductionFactor)",
+        expected: "\(Double(hiddenSize) / Self.largestSize) to the width, \(hiddenSize)")
     }
-    return size
+    return Int(size)
   }
 }
 

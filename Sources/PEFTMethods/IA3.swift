@@ -51,8 +51,7 @@ public struct IA3Configuration: Sendable {
     switch feedForwardModules {
     case .names(let names): return names.contains { path.hasSuffix($0) }
     case .expression(let pattern):
-      let expression = try pythonExpression(pattern, option: "--feedforward-modules")
-      return (try? expression.wholeMatch(in: path)) != nil
+      return try PythonExpression(pattern, option: "--feedforward-modules").matches(path)
     case .allLinear: return true
     }
   }
@@ -82,7 +81,7 @@ public final class IA3: MergeableMethod {
     let heads = description.head == nil ? [] : description.outputHeadPaths
     let excluded = try configuration.excludedModules?.matcher(description, option: "exclude_modules")
     let targets = try configuration.targetModules.linears(
-      of: model, option: "--target-modules", excluding: { heads.contains($0) || excluded?($0) == true })
+      of: model, option: "--target-modules", excluding: { try heads.contains($0) || excluded?($0) == true })
     var parameters: [Parameter] = []
     var vectors: [String: Vector] = [:]
     for linear in targets {

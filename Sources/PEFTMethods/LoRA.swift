@@ -51,7 +51,7 @@ public final class LoRA: MergeableMethod {
     }
     let excluded = try configuration.excludedModules?.matcher(description, option: "exclude_modules")
     let targets = try configuration.targetModules.linears(
-      of: model, option: "--target-modules", excluding: { saved($0) || excluded?($0) == true }
+      of: model, option: "--target-modules", excluding: { try saved($0) || excluded?($0) == true }
     ).filter { try configuration.selectsLayer($0.path) }
     guard !targets.isEmpty else {
       throw MethodError.nothingMatches(

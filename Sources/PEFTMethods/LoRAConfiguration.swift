@@ -123,9 +123,9 @@ public struct LoRAConfiguration: Sendable {
     guard let layers, !isNamedInFull(path) else { return true }
     let patterns = layersPattern.isEmpty ? [".*?\\.[^.]*"] : layersPattern.map { "(?:^|.*?\\.)\($0)" }
     for pattern in patterns {
-      let expression = try pythonExpression("\(pattern)\\.(\\d+)\\.", option: "--layers-pattern")
-      guard let match = try? expression.prefixMatch(in: path) else { continue }
-      return match.output.last?.substring.flatMap { Int($0) }.map(layers.contains) ?? false
+      let expression = try PythonExpression("\(pattern)\\.(\\d+)\\.", option: "--layers-pattern", isWhole: false)
+      guard let number = try expression.lastGroup(path) else { continue }
+      return Int(number).map(layers.contains) ?? false
     }
     return false
   }

@@ -31,8 +31,7 @@ public struct ModulePatterns<Value: Sendable & Equatable>: Sendable, Equatable, 
   /// The value for the module at `path`, nil where no pattern matches (HF PEFT `get_pattern_key`).
   func value(path: String, option: String) throws -> Value? {
     for entry in entries {
-      let expression = try pythonExpression("(.*\\.)?(\(entry.pattern))", option: option)
-      if (try? expression.wholeMatch(in: path)) != nil { return entry.value }
+      if try PythonExpression("(.*\\.)?(\(entry.pattern))", option: option).matches(path) { return entry.value }
     }
     return nil
   }

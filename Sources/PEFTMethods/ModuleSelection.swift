@@ -47,13 +47,12 @@ public enum ModuleSelection: Sendable, Equatable {
     }
   }
 
-  func matcher(_ model: ModelDescription, option: String) throws -> (String) -> Bool {
+  func matcher(_ model: ModelDescription, option: String) throws -> (String) throws -> Bool {
     switch self {
     case .names(let names):
       return { path in names.contains { path == $0 || path.hasSuffix("." + $0) } }
     case .expression(let pattern):
-      let expression = try pythonExpression(pattern, option: option)
-      return { (try? expression.wholeMatch(in: $0)) != nil }
+      return try PythonExpression(pattern, option: option).matches
     case .allLinear:
       let paths = Set(model.linears.map(\.path)).subtracting(model.outputHeadPaths)
       return { paths.contains($0) }
@@ -63,31 +62,24 @@ public enum ModuleSelection: Sendable, Equatable {
   /// The matching projections of `model` in model order, without those inside `excluded` modules.
   ///
   /// Throws: nothing matches; an entry names a module that is no projection; the expression is none.
-  func linears(of model: any LanguageModel, option: String, excluding excluded: (String) -> Bool) throws -> [Linear] {
+  func linears(of model: any LanguageModel, option: String, excluding excluded: (String) throws -> Bool) throws
+    -> [Linear]
+  {
     let matches = try matcher(model.description, option: option)
     let linears = model.description.linears
     let paths = Set(linears.map(\.path))
     for parameter in model.parameters {
       let module = parameter.modulePath
-      if !paths.contains(module), !excluded(module), matches(module) {
+      if try !paths.contains(module) && !excluded(module) && matches(module) {
         throw MethodError.notLinear(option: option, module: module)
       }
     }
-    let found = linears.filter { matches($0.path) && !excluded($0.path) }
+    let found = try linears.filter { try matches($0.path) && !excluded($0.path) }
     guard !found.isEmpty else {
       let endings = Set(linears.compactMap { $0.path.split(separator: ".").last.map(String.init) })
       throw MethodError.nothingMatches(option: option, value: text, known: endings.sorted())
     }
     return found
-  }
-}
-
-/// A regular expression with Python's view of characters: Unicode scalars, not graphemes.
-func pythonExpression(_ pattern: String, option: String) throws -> Regex<AnyRegexOutput> {
-  do {
-    return try Regex(pattern).matchingSemantics(.unicodeScalar)
-  } catch {
-    throw MethodError.badOption(option: option, value: "'\(pattern)'", expected: "a valid regular expression")
   }
 }
 

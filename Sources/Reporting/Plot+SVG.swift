@@ -41,7 +41,8 @@ private struct SVGPlot {
 
   private var yTitle: String {
     let count = plot.series.flatMap(\.points).count { !(-1e-9...1 + 1e-9).contains(yScale.place($0.y)) }
-    return count == 0 ? plot.y.title : "\(plot.y.title); \(count) off the axis"
+    let notes = [(count, "off the axis"), (plot.undrawnCount, "not drawn (not finite, or too large)")]
+    return ([plot.y.title] + notes.filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }).joined(separator: "; ")
   }
 
   func text(standsAlone: Bool) -> String {

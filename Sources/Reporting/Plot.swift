@@ -35,10 +35,23 @@ public struct Plot: Sendable, Equatable {
   public let title: String
   public let x: Axis
   public let y: Axis
+  /// Without the points that no axis can show.
   public let series: [Series]
+  /// Points whose numbers are not finite or beyond `largest`.
+  let undrawnCount: Int
   public var style = Style.lines
 
   init(name: String, title: String, x: Axis, y: Axis, series: [Series], style: Style = .lines) {
-    (self.name, self.title, self.x, self.y, self.series, self.style) = (name, title, x, y, series, style)
+    (self.name, self.title, self.x, self.y, self.style) = (name, title, x, y, style)
+    self.series = series.map { series in
+      var series = series
+      series.points.removeAll { !Self.canDraw($0.x) || !Self.canDraw($0.y) }
+      return series
+    }
+    undrawnCount = series.reduce(0) { $0 + $1.points.count } - self.series.reduce(0) { $0 + $1.points.count }
   }
+
+  private static let largest = 1e30
+
+  private static func canDraw(_ value: Double) -> Bool { abs(value) <= largest }
 }

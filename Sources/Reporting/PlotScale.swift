@@ -24,11 +24,13 @@ struct PlotScale: Equatable {
       return
     }
     let bottom = zero ? min(0, low) : low
-    let step = Self.step(high > bottom ? high - bottom : max(abs(high) * 0.2, 1e-9), count)
+    // Numbers that differ by less than a billionth of their size are one number, whose neighbours ticks can tell apart.
+    let size = max(abs(high), abs(bottom))
+    let step = Self.step(high - bottom > size * 1e-9 ? high - bottom : max(size * 0.2, 1e-9), count)
     let first = (bottom / step).rounded(.down)
     let last = max((high / step).rounded(.up), first + 1)
     (start, end) = (first * step, last * step)
-    ticks = stride(from: first, through: last, by: 1).map { $0 * step }
+    ticks = (0...Int(last - first)).map { (first + Double($0)) * step }
   }
 
   /// The values without those far out, more than three times the distance of the quartiles beyond them (Tukey 1977, §2E), where no

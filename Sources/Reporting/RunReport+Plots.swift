@@ -15,7 +15,7 @@ extension RunReport {
       Plot(
         name: "loss", title: "Validation loss against epoch", x: .init("epoch"), y: .init("loss"),
         series: lines({ $0.epoch }, { $0.loss })),
-    ].filter { $0.series.contains { !$0.points.isEmpty } }
+    ].filter { $0.undrawnCount > 0 || $0.series.contains { !$0.points.isEmpty } }
   }
 
   private func sentence(_ word: String) -> String { word.prefix(1).uppercased() + word.dropFirst() }
@@ -27,7 +27,7 @@ extension RunReport {
       Plot.Series(
         name: run.name, colour: index,
         points: run.evaluations.compactMap { evaluation in
-          guard let x = x(evaluation), let y = y(evaluation), x.isFinite, y.isFinite else { return nil }
+          guard let x = x(evaluation), let y = y(evaluation) else { return nil }
           return .init(x: x, y: y, note: "\(run.name), step \(evaluation.step): \(Self.score(y))")
         })
     }
@@ -35,7 +35,7 @@ extension RunReport {
 
   private var bestPoints: [Plot.Series] {
     runs.enumerated().map { index, run in
-      guard let count = run.trainableParameters, count > 0, let value = run.bestValue, value.isFinite else {
+      guard let count = run.trainableParameters, count > 0, let value = run.bestValue else {
         return Plot.Series(name: run.name, colour: index, points: [])
       }
       return Plot.Series(

@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// The file system as the data readers see it.
@@ -40,6 +41,7 @@ enum DataFolder {
   static func bytes(of url: URL) throws -> Data {
     guard exists(url) else { throw DataError.missing(url, expected: "the file does not exist") }
     guard !isDirectory(url) else { throw DataError.unreadable(url, reason: "it is a folder; name a file in it") }
+    do { try FileContents.requireFile(url.path) } catch { throw DataError.unreadable(url, reason: "\(error)") }
     do { return try Data(contentsOf: url, options: .mappedIfSafe) } catch {
       throw DataError.unreadable(url, reason: reason(error))
     }

@@ -1,4 +1,5 @@
 import Checkpoints
+import Diagnostics
 import Foundation
 import Tokenization
 
@@ -82,7 +83,9 @@ public struct TokenCache: Sendable {
 
   /// The table in `file`, nil if there is none or none that is whole.
   private func open(_ file: URL, _ key: ContentKey, warn: (String) -> Void) throws -> TokenTable? {
-    guard let bytes = try? Data(contentsOf: file, options: .alwaysMapped) else { return nil }
+    guard (try? FileContents.requireFile(file.path)) != nil,
+      let bytes = try? Data(contentsOf: file, options: .alwaysMapped)
+    else { return nil }
     do { return try TokenTable(bytes: bytes, key: key) } catch let defect as TokenTable.Defect {
       warn("token cache: \(file.path) is damaged (\(defect)); making it anew")
       return nil

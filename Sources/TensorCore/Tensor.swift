@@ -1,4 +1,5 @@
 import CKernels
+import Diagnostics
 import Foundation
 
 /// A contiguous row-major fp32 array.
@@ -27,9 +28,11 @@ public struct Tensor: Sendable {
   /// Zeros in memory of its own, for parameters and other long-lived values.
   public init(zeros shape: [Int]) {
     let count = shape.reduce(1, *)
-    let pointer = UnsafeMutablePointer<Float>.allocate(capacity: max(count, 1))
-    pointer.initialize(repeating: 0, count: max(count, 1))
-    self.init(storage: Storage(pointer: pointer, count: count) { $0.deallocate() }, shape: shape)
+    guard let memory = calloc(max(count, 1), MemoryLayout<Float>.stride) else {
+      MemoryShortage(bytes: count * MemoryLayout<Float>.stride, for: "a tensor of shape \(shape)").endProcess()
+    }
+    let pointer = memory.bindMemory(to: Float.self, capacity: max(count, 1))
+    self.init(storage: Storage(pointer: pointer, count: count) { free($0) }, shape: shape)
   }
 
   /// A copy of `values` in memory of its own.

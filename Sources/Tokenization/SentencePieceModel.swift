@@ -10,18 +10,16 @@ public final class SentencePieceModel: @unchecked Sendable {
   public let count: Int
 
   /// - Throws: `TokenizationError.missingFile`, `.unreadable` or `.corruptModel`.
-  public init(contentsOf url: URL) throws {
+  public convenience init(contentsOf url: URL) throws {
     guard try TokenizerFiles.exists(url) else { throw TokenizationError.missingFile(url) }
-    let beginning = try? FileHandle(forReadingFrom: url).read(upToCount: 64)
-    guard !GitLFSPointer.isPointer(beginning ?? Data()) else {
+    let bytes: Data
+    do { bytes = try FileContents.read(url.path) } catch {
+      throw TokenizationError.unreadable(url, reason: "\(error)")
+    }
+    guard !GitLFSPointer.isPointer(bytes) else {
       throw TokenizationError.unreadable(url, reason: GitLFSPointer.reason)
     }
-    var loaded: OpaquePointer?
-    let (status, message) = Self.withMessage { csp_load_file(url.path, &loaded, $0, $1) }
-    if status == CSP_UNREADABLE { throw TokenizationError.unreadable(url, reason: message) }
-    guard status == CSP_OK, let loaded else { throw TokenizationError.corruptModel(url, reason: message) }
-    handle = loaded
-    count = Int(csp_piece_count(loaded))
+    try self.init(bytes: [UInt8](bytes), name: url.path)
   }
 
   /// A model held in memory; `name` is what error messages call it.

@@ -22,8 +22,8 @@ enum TokenizerFiles {
   static func bytes(at url: URL) throws -> [UInt8]? {
     guard try exists(url) else { return nil }
     let data: Data
-    do { data = try Data(contentsOf: url) } catch {
-      throw TokenizationError.unreadable(url, reason: error.localizedDescription)
+    do { data = try FileContents.read(url.path) } catch {
+      throw TokenizationError.unreadable(url, reason: "\(error)")
     }
     let bytes = [UInt8](data)
     guard !GitLFSPointer.isPointer(bytes) else {

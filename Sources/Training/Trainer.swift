@@ -1,3 +1,4 @@
+import CKernels
 import Autograd
 import Checkpoints
 import Collectives
@@ -159,6 +160,12 @@ public final class Trainer {
         optimizer.update(
           parameters: method.parameters.map(\.value), gradients: engine.gradients,
           rates: method.learningRateFactors.map { Float(rate * $0) })
+      }
+      let diverged = engine.stages.measure(.update) {
+        method.parameters.filter { k_all_finite($0.value.pointer, $0.value.count) == 0 }.map(\.name)
+      }
+      guard diverged.isEmpty else {
+        throw TrainingError.diverged(step: state.step + 1, rate: rate, parameters: diverged)
       }
       state.step += 1
       state.scheduleStep += 1

@@ -8,6 +8,8 @@ public enum TrainingError: DescribedError, Equatable {
   case nonFinite(
     step: Int, examples: [String], weights: [String], lossScaling: LossScaling = .unscaled,
     precision: Precision = .fp32, overflow: String? = nil)
+  /// An update left the finite numbers: `parameters` are those that hold values that are not.
+  case diverged(step: Int, rate: Double, parameters: [String])
   case changedSettings([String])
   case identityDiffers(checkpoint: String, now: String)
   case ranksDiffer(what: String, values: [String], remedy: String? = nil)
@@ -33,6 +35,9 @@ public enum TrainingError: DescribedError, Equatable {
         + (weights.isEmpty
           ? Self.place(overflow, precision) + Self.wayOut(scaling)
           : "the base model is damaged, as \(Self.listed(weights)) is not finite: get its files again")
+    case .diverged(let step, let rate, let parameters):
+      "step \(step): the update with learning rate \(rate) has left the finite numbers, in \(Self.listed(parameters)); nothing of it "
+        + "is saved. Take a smaller --learning-rate, or a longer --warmup-steps"
     case .changedSettings(let changes):
       "this run cannot be resumed with other settings, as the result would be neither run's:\n  "
         + changes.joined(separator: "\n  ")

@@ -63,8 +63,11 @@ struct InitModelCommand: ParsableCommand {
       ("--decoder-layers", decoderLayers ?? 1, 1), ("--head-width", headWidth ?? 1, 1),
       ("--max-positions", maxPositions ?? 1, 1), ("--num-labels", numLabels ?? 1, 1),
     ]
-    for (flag, value, least) in counts where !(least...Self.most).contains(value) {
-      throw ValidationError("\(flag) \(value): expected \(least) to \(Self.most)")
+    for (flag, value, least) in counts {
+      let most = flag.hasSuffix("layers") ? Self.mostLayers : Self.most
+      guard (least...most).contains(value) else {
+        throw ValidationError("\(flag) \(value): expected \(least) to \(most)")
+      }
     }
     guard hiddenSize % heads == 0 || headWidth != nil else {
       throw ValidationError(
@@ -91,6 +94,8 @@ struct InitModelCommand: ParsableCommand {
 
   /// No size may be so large that the product of two of them overflows.
   private static let most = 1 << 22
+  /// As the readers of configurations take.
+  private static let mostLayers = 1024
 
   func run() throws {
     let target = try OutputFolder.new(output)
@@ -110,11 +115,20 @@ struct InitModelCommand: ParsableCommand {
       shape.endOfTextID = Int(tokenizer.eosID)
     }
     let model = FreshModel(FreshModel.Family(rawValue: family) ?? .t5, shape)
+    let count = model.weights.reduce(0) { $0 + $1.shape.reduce(1, *) }
+    try requireRoom(for: count * (dtype == "bf16" ? 2 : 4), at: target)
     let digest = try model.write(to: target, seed: seed, as: dtype == "bf16" ? .bf16 : .f32)
     if let tokenizer { try ModelFolder.copyTokenizer(of: URL(fileURLWithPath: tokenizer), to: target) }
-    let count = model.weights.reduce(0) { $0 + $1.shape.reduce(1, *) }
     print("model   \(target.path)")
     print("weights \(ReadableNumbers.grouped(count)) in \(model.weights.count) tensors")
     print("sha256  \(digest.sha256)")
+  }
+
+  /// - Throws: `ValidationError` where the file system has less.
+  private func requireRoom(for bytes: Int, at target: URL) throws {
+    guard let free = FileSystemSpace(of: target.deletingLastPathComponent().path)?.free, free < bytes else { return }
+    throw ValidationError(
+      "a model of these sizes has \(ReadableNumbers.bytes(bytes)) of weights; the file system of \(target.path) has "
+        + "\(ReadableNumbers.bytes(free)) left")
   }
 }

@@ -24,7 +24,7 @@ struct InspectCommand: ParsableCommand {
     if has("checkpoints") || has("run.yaml") { return try runFolder(url) }
     if has("config.json") { return try model(url) }
     if has("manifest.json") {
-      print(try String(contentsOf: url.appendingPathComponent("manifest.json"), encoding: .utf8))
+      print(try TextFile.read(url.appendingPathComponent("manifest.json").path, as: "the manifest"))
       return try tensors(SafetensorsFile(url.appendingPathComponent("tensors.safetensors")))
     }
     var isFolder: ObjCBool = false
@@ -86,9 +86,9 @@ struct InspectCommand: ParsableCommand {
   private func runFolder(_ url: URL) throws {
     print("run \(url.path)")
     for name in ["run.yaml", "summary.json"] {
-      if let text = try? String(contentsOf: url.appendingPathComponent(name), encoding: .utf8) {
-        print("\(name):\n\(text)")
-      }
+      let file = url.appendingPathComponent(name)
+      guard FileManager.default.fileExists(atPath: file.path) else { continue }
+      print("\(name):\n\(try TextFile.read(file.path, as: "the record"))")
     }
     let store = CheckpointStore(runFolder: url)
     print("checkpoints after steps: \(try store.steps().map(String.init).joined(separator: ", "))")

@@ -16,15 +16,14 @@ enum TextFile {
     }
   }
 
+  /// Far more than a person writes.
+  private static let limit = 64 << 20
+
   /// - Throws: `Failure`.
   static func read(_ path: String, as what: String) throws -> String {
-    let descriptor = open(path, O_RDONLY)
-    guard descriptor >= 0 else {
-      throw Failure.unreadable(what: what, path: path, reason: String(cString: strerror(errno)))
-    }
-    let file = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    guard let data = try? file.readToEnd() ?? Data() else {
-      throw Failure.unreadable(what: what, path: path, reason: "it is no readable file")
+    let data: Data
+    do { data = try FileContents.read(path, limit: limit, takesPipes: true) } catch {
+      throw Failure.unreadable(what: what, path: path, reason: "\(error)")
     }
     guard let text = String(validating: data, as: UTF8.self) else { throw Failure.notUTF8(what: what, path: path) }
     return text

@@ -54,8 +54,9 @@ struct TrainTokenizerCommand: ParsableCommand {
     ] where !range.contains(value) {
       throw ValidationError("\(flag) \(value): expected \(range.lowerBound) to \(range.upperBound)")
     }
-    guard characterCoverage > 0, characterCoverage <= 1 else {
-      throw ValidationError("--character-coverage \(characterCoverage): expected a share above 0 and at most 1")
+    // What SentencePiece takes.
+    guard (0.98...1).contains(characterCoverage) else {
+      throw ValidationError("--character-coverage \(characterCoverage): expected a share from 0.98 to 1")
     }
   }
 

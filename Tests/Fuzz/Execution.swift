@@ -39,6 +39,7 @@ struct Execution {
     posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT, 0o644)
     let variables = ProcessInfo.processInfo.environment.merging([
       "XDG_CACHE_HOME": path("cache"), "TMPDIR": folder.path, "SWIFT_BACKTRACE": "enable=no",
+      "OMPI_MCA_orte_tmpdir_base": "/tmp",
     ]) { $1 }.merging(environment) { $1 }
     // An argument ends at its first zero byte, whoever passes it.
     var words = ([Self.env, "-C", folder.path, program] + arguments).map { strdup($0) } + [nil]

@@ -17,7 +17,6 @@ typedef struct csp_model csp_model;
 
 typedef enum csp_status {
   CSP_OK = 0,
-  CSP_UNREADABLE = 1,       // the file cannot be read
   CSP_NOT_A_MODEL = 2,      // the bytes are no SentencePiece model
   CSP_INVALID_ARGUMENT = 3, // an id outside the vocabulary
   CSP_TOO_SMALL = 4,        // the output buffer is too small; the needed count has been stored
@@ -34,7 +33,6 @@ typedef enum csp_piece_kind {
   CSP_BYTE = 6,
 } csp_piece_kind;
 
-csp_status csp_load_file(const char *path, csp_model **model, char *message, size_t message_capacity);
 csp_status csp_load_memory(
     const void *bytes, size_t count, csp_model **model, char *message, size_t message_capacity);
 void csp_free(csp_model *model);
