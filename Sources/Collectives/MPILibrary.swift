@@ -27,6 +27,8 @@ public enum MPILibrary {
   static func prepare() {
     // Open MPI 5 does not start without a home, be it one that does not exist.
     setenv("HOME", UserFolders.home ?? "/nonexistent", 0)
+    // A process alone needs neither a daemon of Open MPI 4 beside it nor what that needs: its program, a session folder.
+    setenv("OMPI_MCA_ess_singleton_isolated", "1", 0)
     let environment = ProcessInfo.processInfo.environment
     for (name, value) in settings(major: major(of: version), environment: environment) { setenv(name, value, 0) }
   }

@@ -43,20 +43,32 @@ final class WatchdogSocket: @unchecked Sendable {
   /// IPv4 addresses of this machine in network byte order, loopback last; whoever shares the machine may have
   /// no other.
   static func ownAddresses() -> [UInt32] {
+    let all = interfaces()
+    return (all.filter { !$0.isLoopback } + all.filter(\.isLoopback)).map(\.address)
+  }
+
+  /// Name and address of the interfaces that lead out of this machine, as "eth0 10.0.0.5".
+  static func outwardInterfaces() -> [String] {
+    interfaces().filter { !$0.isLoopback }.map { interface in
+      let parts = withUnsafeBytes(of: interface.address) { $0.map(String.init) }
+      return "\(interface.name) \(parts.joined(separator: "."))"
+    }
+  }
+
+  /// IPv4 interfaces that are up, with their addresses in network order.
+  private static func interfaces() -> [(name: String, address: UInt32, isLoopback: Bool)] {
     var first: UnsafeMutablePointer<ifaddrs>?
     guard getifaddrs(&first) == 0 else { return [] }
     defer { freeifaddrs(first) }
-    var outward: [UInt32] = []
-    var loopback: [UInt32] = []
-    for entry in sequence(first: first, next: { $0?.pointee.ifa_next }).compactMap({ $0?.pointee }) {
+    return sequence(first: first, next: { $0?.pointee.ifa_next }).compactMap { $0?.pointee }.compactMap { entry in
       guard let place = entry.ifa_addr, place.pointee.sa_family == sa_family_t(AF_INET),
         Int32(bitPattern: entry.ifa_flags) & Int32(IFF_UP) != 0
-      else { continue }
+      else { return nil }
       let number = place.withMemoryRebound(to: sockaddr_in.self, capacity: 1) { $0.pointee.sin_addr.s_addr }
-      let isLoopback = Int32(bitPattern: entry.ifa_flags) & Int32(IFF_LOOPBACK) != 0
-      if isLoopback { loopback.append(number) } else { outward.append(number) }
+      return (
+        String(cString: entry.ifa_name), number, Int32(bitPattern: entry.ifa_flags) & Int32(IFF_LOOPBACK) != 0
+      )
     }
-    return outward + loopback
   }
 
   private static func address(_ number: UInt32, port: UInt16) -> sockaddr_in {

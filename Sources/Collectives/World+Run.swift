@@ -13,11 +13,14 @@ extension World {
   /// the whole job is ended with exit code 1 (`MPI_Abort`): the others may be waiting for this rank and would
   /// wait for ever. On a world of one rank it is rethrown. Exit codes that all ranks agree on are results,
   /// not errors: return them from `body`.
+  /// - Parameter startTimeoutSeconds: ends the process if the ranks have not met by then; 0 for never.
   /// - Throws: `CollectivesError` if MPI does not start or lacks thread support; on one rank, what `body`
   ///   throws.
-  public static func run<T>(_ body: (World) throws -> T) throws -> T {
-    try start()
-    let world = try World()
+  public static func run<T>(startTimeoutSeconds: Double = 60, _ body: (World) throws -> T) throws -> T {
+    let world = try StartWatch.during(timeoutSeconds: startTimeoutSeconds) {
+      try start()
+      return try World()
+    }
     let result: T
     do {
       result = try body(world)

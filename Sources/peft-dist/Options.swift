@@ -183,10 +183,14 @@ struct WatchFlags: ParsableArguments {
     }
   }
 
+  /// The ranks have at least so long to meet at the start.
+  private static let leastStartSeconds = 60.0
+
   /// Runs `body` in an MPI world under the watchdog, with the kernels all ranks agree on.
   func run<T: Sendable>(_ body: @MainActor (World) throws -> T) throws -> T {
     try MainActor.assumeIsolated {
-      try World.run { world in
+      // Where many ranks start from a slow file system, that takes longer than a stall.
+      try World.run(startTimeoutSeconds: stallTimeoutSeconds == 0 ? 0 : max(stallTimeoutSeconds, Self.leastStartSeconds)) { world in
         RunLog.isQuiet = !world.isFirst
         StopRequest.listen()
         try Watchdog.start(world: world, timeoutSeconds: stallTimeoutSeconds)

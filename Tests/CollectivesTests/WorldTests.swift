@@ -52,6 +52,20 @@ struct WorldTests {
     #expect(told.allSatisfy { $0.hasPrefix(line) && $0.hasSuffix("): thrown on purpose by rank \(rank)") })
   }
 
+  @Test func aRankThatDoesNotComeUpIsNoticed() throws {
+    let run = try MPIRun(
+      ranks: 2, arguments: ["place"], environment: ["START_TIMEOUT": "2"], ofRank1: (["absent"], [:]), timeoutSeconds: 30)
+    #expect(run.exitCode == 1, "\(run.errors)")
+    #expect(run.errors.contains("rank 0 of 2 ("), "\(run.errors)")
+    #expect(run.errors.contains("has waited 2 s for the others while MPI started"), "\(run.errors)")
+    #expect(run.errors.contains("--mca btl_tcp_if_include"))
+  }
+
+  @Test func aProcessAloneNeedsNoProgramsOfMPI() throws {
+    let run = try MPIRun(ranks: nil, arguments: ["place"], environment: ["TMPDIR": "/nonexistent", "PATH": "/nonexistent"])
+    #expect(run.exitCode == 0, "\(run.errors)")
+  }
+
   @Test func errorOfASingleRankIsRethrown() throws {
     let run = try MPIRun(ranks: nil, arguments: ["throw-on-rank", "0"])
     #expect(run.exitCode == 1)
