@@ -19,7 +19,12 @@ final class MappedFile: @unchecked Sendable {
     var status = stat()
     try systemCall("look at", path) { Int(fstat(descriptor.number, &status)) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      let found = status.st_mode & S_IFMT == S_IFDIR ? "a folder" : "a special file"
+      let found =
+        switch status.st_mode & S_IFMT {
+        case S_IFDIR: "a folder"
+        case S_IFIFO: "a pipe, which can be read only once; write it to a file first"
+        default: "a device or socket"
+        }
       throw CheckpointError.wrongKind(path: path, expected: "a file", found: found)
     }
     guard status.st_size > 0 else {

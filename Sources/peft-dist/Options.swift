@@ -190,7 +190,9 @@ struct WatchFlags: ParsableArguments {
   func run<T: Sendable>(_ body: @MainActor (World) throws -> T) throws -> T {
     try MainActor.assumeIsolated {
       // Where many ranks start from a slow file system, that takes longer than a stall.
-      try World.run(startTimeoutSeconds: stallTimeoutSeconds == 0 ? 0 : max(stallTimeoutSeconds, Self.leastStartSeconds)) { world in
+      try World.run(
+        startTimeoutSeconds: stallTimeoutSeconds == 0 ? 0 : max(stallTimeoutSeconds, Self.leastStartSeconds)
+      ) { world in
         RunLog.isQuiet = !world.isFirst
         StopRequest.listen()
         try Watchdog.start(world: world, timeoutSeconds: stallTimeoutSeconds)

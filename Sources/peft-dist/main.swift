@@ -50,6 +50,10 @@ func leave(with error: any Error, arguments: [String]) -> Never {
 StandardStreams.prepare()
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
+  // The parser compares unknown names with all known ones, sign by sign.
+  if let name = arguments.first(where: { $0.hasPrefix("--") && $0.prefix { $0 != "=" }.utf8.count > 200 }) {
+    throw ValidationError("Unknown option '\(name.unicodeScalars.prefix(60))…'")
+  }
   var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(arguments)))
   try command.run()
   try StandardStreams.flushOutput()

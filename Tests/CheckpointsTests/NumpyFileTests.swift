@@ -27,6 +27,20 @@ import Testing
     }
   }
 
+  @Test(arguments: [
+    "1073741824, 2147483647", "4294967296, 4294967296", "9223372036854775807, 2", "-1, -1", "2, x", "1 2",
+  ])
+  func shapesOutOfAllBoundsAreRefused(shape: String) throws {
+    var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [1, 0, 118, 0]
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(shape)), }"
+    bytes += Array(header.utf8) + Array(repeating: 32, count: 117 - header.utf8.count) + [10, 0, 0, 0, 0]
+    try withTemporaryFolder { folder in
+      let file = folder.appending(path: "a.npy")
+      try Data(bytes).write(to: file)
+      #expect(throws: CheckpointError.self) { try NumpyFile.read(file) }
+    }
+  }
+
   @Test func doublesAreRounded() throws {
     var bytes: [UInt8] = [0x93] + Array("NUMPY".utf8) + [2, 0, 60, 0, 0, 0]
     let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }"

@@ -54,7 +54,8 @@ struct WorldTests {
 
   @Test func aRankThatDoesNotComeUpIsNoticed() throws {
     let run = try MPIRun(
-      ranks: 2, arguments: ["place"], environment: ["START_TIMEOUT": "2"], ofRank1: (["absent"], [:]), timeoutSeconds: 30)
+      ranks: 2, arguments: ["place"], environment: ["START_TIMEOUT": "2"], ofRank1: (["absent"], [:]),
+      timeoutSeconds: 30)
     #expect(run.exitCode == 1, "\(run.errors)")
     #expect(run.errors.contains("rank 0 of 2 ("), "\(run.errors)")
     #expect(run.errors.contains("has waited 2 s for the others while MPI started"), "\(run.errors)")
@@ -62,7 +63,8 @@ struct WorldTests {
   }
 
   @Test func aProcessAloneNeedsNoProgramsOfMPI() throws {
-    let run = try MPIRun(ranks: nil, arguments: ["place"], environment: ["TMPDIR": "/nonexistent", "PATH": "/nonexistent"])
+    let run = try MPIRun(
+      ranks: nil, arguments: ["place"], environment: ["TMPDIR": "/nonexistent", "PATH": "/nonexistent"])
     #expect(run.exitCode == 0, "\(run.errors)")
   }
 

@@ -308,6 +308,16 @@ struct InputKind: Sendable {
     ),
   ]
 
+  /// Options of which a large number asks for much work.
+  private static let lengths = [
+    "--max-new-tokens", "--max-length", "--min-new-tokens", "--min-length", "--max-target-length",
+    "--max-source-length", "--epochs",
+    "--steps", "--virtual-tokens", "--virtual-token-counts", "--hidden-size", "--layers", "--decoder-layers",
+    "--feed-forward-size",
+    "--head-width", "--vocab-size", "--extra-ids", "--encoder-layers", "--encoder-hidden-size", "--lora-r",
+    "--num-return-sequences", "--num-beams", "--warmup", "--seeds", "--trials",
+  ]
+
   private static func arguments(_ valid: ValidFiles) -> [InputKind] {
     let environment = InputKind(name: "environment") { folder, draw in
       try valid.copy(["t5", "data"], to: folder)
@@ -336,7 +346,7 @@ struct InputKind: Sendable {
         }
         return Execution(
           folder: folder, damage: damage.joined(separator: " "), arguments: command,
-          input: Array("a good film\n\n".utf8))
+          input: Array("a good film\n\n".utf8), asksForWork: damage.contains(where: lengths.contains))
       }
     }
     return [environment] + flags

@@ -108,6 +108,8 @@ import Testing
   @Test func anInvalidExpressionIsAnError() throws {
     let error = try #require(throws: MethodError.self) { _ = try paths(.expression("(q")) }
     #expect(
-      error == .badOption(option: "--target-modules", value: "'(q'", expected: "a valid regular expression"))
+      error
+        == .badOption(
+          option: "--target-modules", value: "'(q'", expected: "a valid regular expression of at most 10,000 bytes"))
   }
 }
