@@ -71,11 +71,12 @@ public final class EncodedDataset: Sendable {
     }
   }
 
-  /// Tokens of both sides of an example, end-of-sequence included, and of its source before it was cut.
+  /// Tokens of both sides of an example, end-of-sequence included, and before they were cut.
   public struct Lengths: Sendable, Equatable {
     public let source: Int
     public let target: Int
     public let uncutSource: Int
+    public let uncutTarget: Int
   }
 
   public func lengths(at index: Int) -> Lengths {
@@ -83,15 +84,17 @@ public final class EncodedDataset: Sendable {
     case .made:
       let example = self[index]
       return Lengths(
-        source: example.source.count, target: example.target.count, uncutSource: example.uncutSourceLength)
+        source: example.source.count, target: example.target.count, uncutSource: example.uncutSourceLength,
+        uncutTarget: example.uncutTargetLength)
     case .onDemand(let examples):
       let example = examples[index]
       return Lengths(
-        source: example.source.count, target: example.target.count, uncutSource: example.uncutSourceLength)
+        source: example.source.count, target: example.target.count, uncutSource: example.uncutSourceLength,
+        uncutTarget: example.uncutTargetLength)
     case .table(let table):
       return Lengths(
         source: table.sourceLength(index), target: table.targetLength(index),
-        uncutSource: table.uncutSourceLength(index))
+        uncutSource: table.uncutSourceLength(index), uncutTarget: table.uncutTargetLength(index))
     }
   }
 

@@ -11,16 +11,26 @@ public struct EncodedExample: Sendable, Equatable {
   public let target: [Int32]
   /// Tokens of the source before it was cut, special tokens included.
   public let uncutSourceLength: Int
+  /// Tokens of the target before it was cut.
+  public let uncutTargetLength: Int
   /// Where the second text of a pair begins in the source; the source's length for a single text.
   public let secondStart: Int
 
-  public init(index: Int, source: [Int32], target: [Int32], uncutSourceLength: Int, secondStart: Int? = nil) {
+  public init(
+    index: Int, source: [Int32], target: [Int32], uncutSourceLength: Int, uncutTargetLength: Int? = nil,
+    secondStart: Int? = nil
+  ) {
     self.index = index
     self.source = source
     self.target = target
     self.uncutSourceLength = uncutSourceLength
+    self.uncutTargetLength = uncutTargetLength ?? target.count
     self.secondStart = secondStart ?? source.count
   }
+
+  /// Whether the limits took something from the source, or from the target.
+  public var isSourceCut: Bool { uncutSourceLength > source.count }
+  public var isTargetCut: Bool { uncutTargetLength > target.count }
 }
 
 extension EncodedExample {
@@ -28,7 +38,8 @@ extension EncodedExample {
     index == self.index
       ? self
       : EncodedExample(
-        index: index, source: source, target: target, uncutSourceLength: uncutSourceLength, secondStart: secondStart)
+        index: index, source: source, target: target, uncutSourceLength: uncutSourceLength,
+        uncutTargetLength: uncutTargetLength, secondStart: secondStart)
   }
 }
 
@@ -99,16 +110,22 @@ public struct ExampleEncoding: Sendable, Equatable {
     }
   }
 
-  private func target(of example: Example, _ tokenizer: any Tokenizer) -> [Int32] {
+  /// - Returns: what the model is to give, and how long that would be uncut.
+  private func target(of example: Example, _ tokenizer: any Tokenizer) -> (ids: [Int32], uncut: Int) {
     if form == .classification {
-      if let value = example.value { return [Int32(bitPattern: value.bitPattern)] }
-      return [Int32(example.label ?? 0)]
+      if let value = example.value { return ([Int32(bitPattern: value.bitPattern)], 1) }
+      return ([Int32(example.label ?? 0)], 1)
     }
-    return tokenizer.assemble(Array(tokenizer.tokens(of: example.target).prefix(target - 1)), nil).ids
+    let tokens = tokenizer.tokens(of: example.target)
+    let kept = tokens.prefix(target - 1)
+    let ids = tokenizer.assemble(Array(kept), nil).ids
+    return (ids, ids.count + tokens.count - kept.count)
   }
 
   /// A source that is read as a whole, cut as Hugging Face does: of a pair the longer text loses its last tokens first.
-  private func read(_ example: Example, target: [Int32], _ tokenizer: any Tokenizer) -> EncodedExample {
+  private func read(_ example: Example, target: (ids: [Int32], uncut: Int), _ tokenizer: any Tokenizer)
+    -> EncodedExample
+  {
     var first = tokenizer.tokens(of: example.source)
     let tail = example.tail.isEmpty ? [] : tokenizer.tokens(of: example.tail)
     var second = example.second.map { tokenizer.tokens(of: $0) }
@@ -120,8 +137,8 @@ public struct ExampleEncoding: Sendable, Equatable {
     second = second.map { Array($0.prefix(lengths.second)) }
     let assembled = tokenizer.assemble(first + tail, second)
     return EncodedExample(
-      index: example.index, source: assembled.ids, target: target, uncutSourceLength: uncut,
-      secondStart: assembled.secondStart)
+      index: example.index, source: assembled.ids, target: target.ids, uncutSourceLength: uncut,
+      uncutTargetLength: target.uncut, secondStart: assembled.secondStart)
   }
 
   /// A source whose beginning and tail stay, and the target behind it, end-of-sequence last; neither has a token in front.
@@ -129,11 +146,14 @@ public struct ExampleEncoding: Sendable, Equatable {
     let body = tokenizer.tokens(of: example.source)
     let tail = tokenizer.tokens(of: example.tail)
     let kept = Array(body.prefix(max(source - tail.count, 1))) + tail
-    let answer = Array(tokenizer.tokens(of: example.target).prefix(target - 1)) + [tokenizer.eosID]
+    let whole = tokenizer.tokens(of: example.target)
+    let answer = Array(whole.prefix(target - 1)) + [tokenizer.eosID]
+    let cut = whole.count + 1 - answer.count
     // A model needs one token to go on from.
     let start = kept.isEmpty ? [tokenizer.eosID] : kept
+    let target = trainsOnSource ? start.dropFirst() + answer : answer
     return EncodedExample(
-      index: example.index, source: trainsOnSource ? Array(start.prefix(1)) : start,
-      target: trainsOnSource ? start.dropFirst() + answer : answer, uncutSourceLength: body.count + tail.count)
+      index: example.index, source: trainsOnSource ? Array(start.prefix(1)) : start, target: target,
+      uncutSourceLength: body.count + tail.count, uncutTargetLength: target.count + cut)
   }
 }

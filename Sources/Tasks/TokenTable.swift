@@ -9,6 +9,7 @@ import Tokenization
 ///     starts       (2 · count + 1) × UInt64: source i is starts[2i] ..< starts[2i + 1], then target i
 ///     uncut        count × Int32: tokens of each source before it was cut
 ///     seconds      count × Int32: where the second text of a pair begins in each source
+///     uncutTargets count × Int32: tokens of each target before it was cut
 ///     tokens       tokenCount × Int32
 struct TokenTable: Sendable {
   private let bytes: Data
@@ -16,7 +17,7 @@ struct TokenTable: Sendable {
   private let tokenCount: Int
 
   /// Of the layout and of how data becomes texts: a change of either makes tables anew.
-  static let formatVersion = 3
+  static let formatVersion = 4
   private static let magic: UInt64 = 0x3130_4b4f_5444_4650  // "PFDTOK01"
   private static let headerSize = 64
 
@@ -58,6 +59,7 @@ struct TokenTable: Sendable {
     var starts: [UInt64] = [0]
     var uncut: [Int32] = []
     var seconds: [Int32] = []
+    var uncutTargets: [Int32] = []
     var tokens: [Int32] = []
     for (place, example) in examples.enumerated() {
       precondition(example.index == place, "example \(example.index) at place \(place)")
@@ -67,11 +69,13 @@ struct TokenTable: Sendable {
       starts.append(UInt64(tokens.count))
       uncut.append(Int32(clamping: example.uncutSourceLength))
       seconds.append(Int32(clamping: example.secondStart))
+      uncutTargets.append(Int32(clamping: example.uncutTargetLength))
     }
     var payload = Data(capacity: size(count: examples.count, tokenCount: tokens.count))
     starts.withUnsafeBytes { payload.append(contentsOf: $0) }
     uncut.withUnsafeBytes { payload.append(contentsOf: $0) }
     seconds.withUnsafeBytes { payload.append(contentsOf: $0) }
+    uncutTargets.withUnsafeBytes { payload.append(contentsOf: $0) }
     tokens.withUnsafeBytes { payload.append(contentsOf: $0) }
     let header = Header(
       magic: magic, version: UInt64(formatVersion), key: key.value, count: UInt64(examples.count),
@@ -84,18 +88,20 @@ struct TokenTable: Sendable {
     let (source, target, end) = (start(2 * index), start(2 * index + 1), start(2 * index + 2))
     return EncodedExample(
       index: index, source: tokens(source..<target), target: tokens(target..<end),
-      uncutSourceLength: uncutSourceLength(index), secondStart: secondStart(index))
+      uncutSourceLength: uncutSourceLength(index), uncutTargetLength: uncutTargetLength(index),
+      secondStart: secondStart(index))
   }
 
   func sourceLength(_ index: Int) -> Int { start(2 * index + 1) - start(2 * index) }
   func targetLength(_ index: Int) -> Int { start(2 * index + 2) - start(2 * index + 1) }
 
-  func uncutSourceLength(_ index: Int) -> Int {
-    Int(load(Int32.self, at: Self.headerSize + 8 * (2 * count + 1) + 4 * index))
-  }
+  func uncutSourceLength(_ index: Int) -> Int { number(index, ofList: 0) }
+  private func secondStart(_ index: Int) -> Int { number(index, ofList: 1) }
+  func uncutTargetLength(_ index: Int) -> Int { number(index, ofList: 2) }
 
-  private func secondStart(_ index: Int) -> Int {
-    Int(load(Int32.self, at: Self.headerSize + 8 * (2 * count + 1) + 4 * (count + index)))
+  /// Of the lists that have a number for each example.
+  private func number(_ index: Int, ofList list: Int) -> Int {
+    Int(load(Int32.self, at: Self.headerSize + 8 * (2 * count + 1) + 4 * (list * count + index)))
   }
 
   private func start(_ item: Int) -> Int { Int(clamping: load(UInt64.self, at: Self.headerSize + 8 * item)) }
@@ -117,7 +123,7 @@ struct TokenTable: Sendable {
   }
 
   private static func size(count: Int, tokenCount: Int) -> Int {
-    headerSize + 8 * (2 * count + 1) + 8 * count + 4 * tokenCount
+    headerSize + 8 * (2 * count + 1) + 12 * count + 4 * tokenCount
   }
 
   /// FNV-1a over words of 32 bits in four interleaved lanes: as fast as the memory, sensitive to every bit.

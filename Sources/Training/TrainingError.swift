@@ -18,7 +18,7 @@ public enum TrainingError: DescribedError, Equatable {
   case tooFewExamples(examples: Int, ranks: Int, source: String)
   case noExamples(source: String)
   /// Positions that the model has, and what a sequence needs of them.
-  case tooLongSources(asked: Int, positions: Int, virtual: Int, target: Int)
+  case tooLong(option: String, value: Int, most: Int, positions: Int, virtual: Int, target: Int)
   /// The vocabulary lacks what the objective of pre-training puts in place of hidden tokens.
   case noObjective(tokenizer: String, expected: String)
   case unfitCheckpoint(path: String, reason: String)
@@ -56,10 +56,11 @@ public enum TrainingError: DescribedError, Equatable {
       "the output folder \(folder) is not that of a training run: \(reason); choose another --output"
     case .tooFewExamples(let examples, let ranks, let source):
       "\(source) has \(examples) training examples for \(ranks) ranks; start at most \(examples) ranks, or give more data"
-    case .tooLongSources(let asked, let positions, let virtual, let target):
-      "sources of \(asked) tokens do not fit: the model has \(positions) positions, of which virtual tokens take "
-        + "\(virtual) and targets \(target); set --max-source-length to at most "
-        + "\(max(positions - virtual - target, 0))"
+    case .tooLong(let option, let value, let most, let positions, let virtual, let target):
+      "\(option) \(value) is more than the model has room for: of its \(positions) positions "
+        + (virtual > 0 && option != "--virtual-tokens" ? "virtual tokens take \(virtual), " : "")
+        + (target > 0 ? "targets \(target), " : "")
+        + "and a source needs two; at most \(most) would fit"
     case .noExamples(let source):
       "\(source) leaves no example to train on; lower --validation-fraction or give more data"
     case .ranksDiverged(let step, let ranks):

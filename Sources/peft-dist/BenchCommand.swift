@@ -46,9 +46,10 @@ struct BenchTrainCommand: ParsableCommand {
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
 
   func validate() throws {
-    guard steps >= 1, warmup >= 0, globalBatchSize >= 1, maxSourceLength >= 2, maxTargetLength >= 1 else {
-      throw ValidationError("--steps, --global-batch-size and the lengths must be positive")
-    }
+    try BenchFlags.check([
+      ("--steps", steps, 1), ("--warmup", warmup, 0), ("--global-batch-size", globalBatchSize, 1),
+      ("--max-source-length", maxSourceLength, 2), ("--max-target-length", maxTargetLength, 1),
+    ])
   }
 
   func run() throws {

@@ -23,11 +23,9 @@ struct BenchEvaluateCommand: ParsableCommand {
 
   func validate() throws {
     guard bench.dataFile != nil else { throw ValidationError("--data-file is needed") }
-    for (flag, value, least) in [
+    try BenchFlags.check([
       ("--examples", examples, 1), ("--repeats", repeats, 1), ("--max-source-length", maxSourceLength, 2),
-    ] where value < least {
-      throw ValidationError("\(flag) \(value): expected at least \(least)")
-    }
+    ])
   }
 
   func run() throws {

@@ -26,11 +26,10 @@ struct BenchGenerateCommand: ParsableCommand {
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
 
   func validate() throws {
-    let counts = [
-      ("--batch-size", batchSize), ("--source-length", sourceLength), ("--new-tokens", newTokens),
-      ("--num-beams", numBeams), ("--repeats", repeats),
-    ]
-    for (flag, value) in counts where value < 1 { throw ValidationError("\(flag) \(value): expected at least 1") }
+    try BenchFlags.check([
+      ("--batch-size", batchSize, 1), ("--source-length", sourceLength, 1), ("--new-tokens", newTokens, 1),
+      ("--num-beams", numBeams, 1), ("--repeats", repeats, 1),
+    ])
   }
 
   func run() throws {

@@ -65,7 +65,7 @@ struct ClassifyCommand: ParsableCommand {
       var trained = settings
       trained.lowercase = trained.lowercase || lowercase
       let wording = try SourceWording(trained, model: classifier.description)
-      let limit = try place.sourceLimit(settings.maxSourceLength, method, targetLength: 0)
+      let limit = try place.sourceLimit(settings.maxSourceLength, method)
       let example = try wording.encoded(
         [text] + (second.map { [$0] } ?? []), index: 0, limit: limit, place.tokenizer, place: "classify",
         separator: "given one after the other")
@@ -83,7 +83,7 @@ struct ClassifyCommand: ParsableCommand {
   @MainActor
   private func tokens(_ place: Workplace, _ method: any PEFTMethod) throws -> AssembledTokens {
     func ids(_ text: String) -> [Int32] { place.tokenizer.tokens(of: lowercase ? text.lowercased() : text) }
-    let limit = try place.sourceLimit(nil, method, targetLength: 0)
+    let limit = try place.sourceLimit(nil, method)
     let (first, other) = (ids(text), second.map(ids))
     let room = max(limit - place.tokenizer.specialTokenCount(isPair: other != nil), 0)
     let lengths = PairTruncation.longestFirst(first.count, other?.count ?? 0, room: room)

@@ -95,6 +95,7 @@ struct EvaluateCommand: ParsableCommand {
       data, task, methods.max { $0.occupiedPositionCount < $1.occupiedPositionCount } ?? FrozenBase())
     let dataset = try place.dataset(location, task: task, encoding: encoding, flags: data, visits: evalLimit)
     let examples = Array(0..<min(dataset.count, evalLimit ?? dataset.count))
+    if let cuts = LengthStatistics(dataset, indices: examples).cuts { RunLog.notice(cuts) }
     let set = try place.evaluationSet(dataset, examples: examples, task: task, location: location, flags: data)
     let generation = try search.judging(
       place, task, maxNewTokens: encoding.target, seed: seed ?? SearchFlags.defaultSeed

@@ -149,14 +149,17 @@ struct GenerateCommand: ParsableCommand {
     let tokenizer = place.tokenizer
     let limit = try place.sourceLimit(
       maxSourceLength ?? wording?.settings.maxSourceLength, method,
-      targetLength: isDecoder ? (options.maxLength == nil ? options.maxNewTokens : 1) : 0)
+      target: ("--max-new-tokens", isDecoder ? (options.maxLength == nil ? options.maxNewTokens : 1) : 0))
     let lines = try lines()
+    var rawCutCount = 0
     let sources = try lines.enumerated().map { index, line in
-      try wording?.ids(of: line, index: index, limit: limit, tokenizer)
-        ?? source(of: line, limit: limit, tokenizer, writer.description.kind)
+      if let wording { return try wording.ids(of: line, index: index, limit: limit, tokenizer) }
+      let source = source(of: line, limit: limit, tokenizer, writer.description.kind)
+      if source.isCut { rawCutCount += 1 }
+      return source.ids
     }
     if let wording { RunLog.notice(wording.notice) }
-    let cutCount = wording?.cutCount ?? 0
+    let cutCount = wording?.cutCount ?? rawCutCount
     if cutCount > 0 {
       RunLog.notice("\(cutCount) of \(lines.count) texts cut to \(limit) tokens (--max-source-length)")
     }
@@ -217,12 +220,15 @@ struct GenerateCommand: ParsableCommand {
   }
 
   /// An encoder reads a text from its beginning on; a decoder goes on from its end.
-  private func source(of line: String, limit: Int, _ tokenizer: any Tokenizer, _ kind: ModelKind) -> [Int32] {
+  private func source(of line: String, limit: Int, _ tokenizer: any Tokenizer, _ kind: ModelKind) -> (
+    ids: [Int32], isCut: Bool
+  ) {
     let ids = tokenizer.tokens(of: line)
     guard kind == .decoder else {
-      return tokenizer.assemble(Array(ids.prefix(limit - tokenizer.specialTokenCount(isPair: false))), nil).ids
+      let kept = ids.prefix(limit - tokenizer.specialTokenCount(isPair: false))
+      return (tokenizer.assemble(Array(kept), nil).ids, kept.count < ids.count)
     }
-    return ids.isEmpty ? [tokenizer.eosID] : Array(ids.suffix(limit))
+    return (ids.isEmpty ? [tokenizer.eosID] : Array(ids.suffix(limit)), ids.count > limit)
   }
 
   private func lines() throws -> [String] {

@@ -63,7 +63,7 @@ final class SourceWording {
     }
     let encoding = ExampleEncoding(form: settings.form, source: limit, target: max(settings.maxTargetLength, 1))
     let example = encoding.encode(task.question(texts, index: index), with: tokenizer)
-    if example.uncutSourceLength > example.source.count { cutCount += 1 }
+    if example.isSourceCut { cutCount += 1 }
     return example
   }
 }

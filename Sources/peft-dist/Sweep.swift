@@ -79,7 +79,7 @@ struct Sweep {
       memberCount: members.count, totalSteps: run.configuration.totalSteps, eta: command.halvingEta,
       minSteps: command.minSteps)
     if world.isFirst, !command.train.dryRun { try keepPlan(halving, of: run) }
-    run.describe()
+    try run.describe()
     return Ground(
       place: run.place, identity: try run.measuredIdentity(), metric: run.task.metric, halving: halving)
   }

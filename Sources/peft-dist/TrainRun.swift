@@ -174,7 +174,7 @@ struct TrainRun {
   ///   - printsResult: whether the result goes to standard output.
   func run(until limit: Int = .max, identity known: NumericIdentity? = nil, printsResult: Bool = true) throws -> Outcome
   {
-    describe()
+    try describe()
     if flags.dryRun { return .done }
     try checkTestData()
     PhaseBoard.enter("opening the run folder")
@@ -279,7 +279,7 @@ struct TrainRun {
 
   private var modelParameterCount: Int { place.model.parameters.reduce(0) { $0 + $1.count } }
 
-  func describe() {
+  func describe() throws {
     let description = place.model.description
     let total = modelParameterCount
     let share = 100 * Double(tuned.trainableCount) / Double(total)
@@ -289,6 +289,12 @@ struct TrainRun {
       "\(description.modelType) with \(ReadableNumbers.grouped(total)) parameters; \(tuned.name) trains "
         + "\(ReadableNumbers.grouped(tuned.trainableCount)) (\(String(format: "%.3f", share)) %)")
     if let parts = tuned.trainedParts { RunLog.notice("trained are \(parts)") }
+    let columns = try task.columns(at: trainLocation)
+    let labels = task.labels.prefix(10).enumerated().map { "\($0.offset) \($0.element)" }.joined(separator: ", ")
+    RunLog.notice(
+      "task \(task.name)" + (columns.isEmpty ? "" : ", which reads the columns \(columns.joined(separator: ", "))")
+        + (labels.isEmpty ? "" : "; labels: \(labels)")
+        + (task.labels.count > 10 ? " and \(task.labels.count - 10) more" : ""))
     RunLog.notice(
       "\(split.train.count) training and \(split.validation.count) held-out examples"
         + (sampled.count < split.train.count ? "; of the first \(sampled.count): " : "; ") + "\(statistics)")

@@ -133,7 +133,7 @@ struct Workplace {
 
   /// How the task's examples become ids for this model under `method`.
   ///
-  /// - Throws: `TrainingError.tooLongSources` where a sequence would have more positions than the model.
+  /// - Throws: `TrainingError.tooLong` where a sequence would have more positions than the model.
   func encoding(
     _ flags: DataFlags, _ task: any TextTask, _ method: any PEFTMethod, trainsOnSource: Bool = false
   ) throws -> ExampleEncoding {
@@ -143,7 +143,7 @@ struct Workplace {
     let target = maxTargetLength(flags, task)
     try requireWritableLabels(task, targetLength: target)
     let source = try sourceLimit(
-      flags.maxSourceLength, method, targetLength: task.options.form == .continuation ? target : 0)
+      flags.maxSourceLength, method, target: ("--max-target-length", task.options.form == .continuation ? target : 0))
     var textLength: Int?
     if case .spanCorruption(let corruption) = try objective(flags, task) {
       textLength = corruption.textLength(sourceLength: source)
@@ -156,14 +156,10 @@ struct Workplace {
   private func encodingOfTexts(
     _ flags: DataFlags, _ method: any PEFTMethod, trainsOnSource: Bool
   ) throws -> ExampleEncoding {
-    let text = try sourceLimit(flags.maxSourceLength, method, targetLength: 0)
+    let text = try sourceLimit(flags.maxSourceLength, method)
     let target = flags.maxTargetLength ?? min(128, text / 2)
     let room = model.description.positionCount.map { $0 - method.occupiedPositionCount - target } ?? text
-    guard room >= 2 else {
-      throw TrainingError.tooLongSources(
-        asked: 2, positions: room + method.occupiedPositionCount + target, virtual: method.occupiedPositionCount,
-        target: target)
-    }
+    guard room >= 2 else { throw tooLong("--max-target-length", target, most: room + target - 2, method) }
     return ExampleEncoding(
       form: .continuation, source: min(text, room), target: target, trainsOnSource: trainsOnSource, textLength: text)
   }
@@ -195,16 +191,33 @@ struct Workplace {
   }
 
   /// Most tokens of a source: as asked for, by default 512, within what the model has positions for.
-  func sourceLimit(_ asked: Int?, _ method: any PEFTMethod, targetLength: Int) throws -> Int {
-    let description = model.description
-    guard let positions = description.positionCount else { return asked ?? 512 }
-    let room = positions - method.occupiedPositionCount - targetLength
-    let wanted = asked ?? min(512, room)
-    guard wanted <= room, room >= 2 else {
-      throw TrainingError.tooLongSources(
-        asked: wanted, positions: positions, virtual: method.occupiedPositionCount, target: targetLength)
+  ///
+  /// - Parameter target: the option that says how long a target behind the source may be, and its value.
+  /// - Throws: `TrainingError.tooLong`.
+  func sourceLimit(_ asked: Int?, _ method: any PEFTMethod, target: (option: String, length: Int) = ("", 0)) throws
+    -> Int
+  {
+    guard let positions = model.description.positionCount else { return asked ?? 512 }
+    let room = positions - method.occupiedPositionCount
+    // Of source and target there are two tokens and one at least.
+    guard room >= 2 + min(target.length, 1) else {
+      let most = positions - 2 - min(target.length, 1)
+      throw tooLong("--virtual-tokens", method.occupiedPositionCount, most: most, method)
+    }
+    guard room - target.length >= 2 else { throw tooLong(target.option, target.length, most: room - 2, method) }
+    let wanted = asked ?? min(512, room - target.length)
+    guard wanted <= room - target.length else {
+      throw tooLong("--max-source-length", wanted, most: room - target.length, method, target: target.length)
     }
     return wanted
+  }
+
+  private func tooLong(
+    _ option: String, _ value: Int, most: Int, _ method: any PEFTMethod, target: Int = 0
+  ) -> TrainingError {
+    .tooLong(
+      option: option, value: value, most: most, positions: model.description.positionCount ?? 0,
+      virtual: method.occupiedPositionCount, target: target)
   }
 
   /// The examples of a file or folder as ids: from the token cache if the run looks at most of them. Read once for all

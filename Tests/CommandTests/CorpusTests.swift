@@ -144,7 +144,9 @@ import Testing
       "evaluate", "--model", base, "--task", "corpus", "--eval-file", file.path, "--max-source-length", "65",
     ])
     #expect(more.exitCode == 1)
-    more.expectOneError(containing: ["sources of 65 tokens do not fit", "at most 64"])
+    more.expectOneError(containing: [
+      "--max-source-length 65 is more than the model has room for", "at most 64 would fit",
+    ])
   }
 
   /// Nothing to judge by is no perfect score.

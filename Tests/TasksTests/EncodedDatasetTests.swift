@@ -27,7 +27,8 @@ import Tokenization
     let example = Example(index: 3, id: "", source: "a bb ccc dddd", target: "yes it is")
     #expect(
       encoding.encode(example, with: tokenizer)
-        == EncodedExample(index: 3, source: [11, 12, 13, 1], target: [13, 1], uncutSourceLength: 5))
+        == EncodedExample(
+          index: 3, source: [11, 12, 13, 1], target: [13, 1], uncutSourceLength: 5, uncutTargetLength: 4))
   }
 
   @Test func bothFormsAgree() throws {
@@ -43,7 +44,8 @@ import Tokenization
       }
       #expect(
         whole.lengths(of: [6, 2]) == [
-          .init(source: 4, target: 2, uncutSource: 7), .init(source: 3, target: 2, uncutSource: 3),
+          .init(source: 4, target: 2, uncutSource: 7, uncutTarget: 3),
+          .init(source: 3, target: 2, uncutSource: 3, uncutTarget: 3),
         ])
     }
   }
@@ -236,8 +238,8 @@ import Tokenization
     #expect(statistics.cutCount == 6 && statistics.cutShare == 6.0 / 14)
     #expect(
       statistics.description == "14 examples; source tokens: mean 3.1, median 4, 90 % up to 4, longest 4; "
-        + "6 cut (42.9 %); target tokens: mean 2.0")
-    let lengths = (1...10).map { EncodedDataset.Lengths(source: $0, target: 1, uncutSource: $0) }
+        + "6 cut (42.9 %); target tokens: mean 2.0, longest 2; 10 cut (71.4 %)")
+    let lengths = (1...10).map { EncodedDataset.Lengths(source: $0, target: 1, uncutSource: $0, uncutTarget: 1) }
     #expect(LengthStatistics(lengths.shuffled()).source90 == 9)
     #expect(LengthStatistics(lengths).medianSource == 5.5)
     #expect(LengthStatistics([]).description == "no examples")
