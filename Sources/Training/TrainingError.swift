@@ -101,6 +101,14 @@ public enum TrainingError: DescribedError, Equatable {
   }
 
   /// The first three names.
+  /// Whether the numbers of a run have left all bounds, which is a result of its settings.
+  public var isDivergence: Bool {
+    switch self {
+    case .nonFinite, .diverged: true
+    default: false
+    }
+  }
+
   private static func listed(_ names: [String]) -> String {
     names.prefix(3).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
   }

@@ -40,7 +40,7 @@ struct Comparison {
         if try run.run(identity: identity, printsResult: false) == .stopped { return .stopped }
       } catch let error as TrainingError {
         // All ranks meet it together: the reduction says so.
-        guard case .nonFinite = error else { throw error }
+        guard error.isDivergence else { throw error }
         RunLog.warning("\(member.name) is left out: \(error)")
         diverged.append(member.name)
       }

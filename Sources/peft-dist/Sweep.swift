@@ -162,7 +162,7 @@ struct Sweep {
       }
     } catch let error as TrainingError {
       // A member that left the finite numbers has lost; all ranks of its run meet it together.
-      guard case .nonFinite = error else { throw error }
+      guard error.isDivergence else { throw error }
       RunLog.warning("member \(number) has lost: \(error)")
     }
     if world?.isFirst ?? true {
