@@ -93,7 +93,16 @@ public final class Trainer {
   // MARK: The loop
 
   /// - Parameter limit: pause after this step, if the run is longer.
+  ///
+  /// What was handed to the writing thread before an error is on the disk when that is thrown.
   public func run(until limit: Int = .max) throws -> Ending {
+    do { return try trainSteps(until: limit) } catch {
+      _ = folder?.finishWriting()
+      throw error
+    }
+  }
+
+  private func trainSteps(until limit: Int) throws -> Ending {
     // A run that begins says all again, the evaluation before the first step too.
     try folder?.openLogs(keepingUpTo: state.step > 0 ? state.step : -1, parameters: method.parameters)
     let progress = ProgressBar(name: "step", total: configuration.totalSteps, firstStep: state.step)
