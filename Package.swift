@@ -88,6 +88,7 @@ let package = Package(
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
     .executableTarget(
       name: "fuzz", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")], path: "Tests/Fuzz",
+      exclude: ["Corpus"],
       swiftSettings: strict),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels"]),

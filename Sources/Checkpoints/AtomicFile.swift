@@ -1,4 +1,6 @@
+import CKernels
 import Crypto
+import Diagnostics
 import Foundation
 import Synchronization
 
@@ -113,6 +115,8 @@ public struct FileSink {
   private let name: String
   private var hash = SHA256()
   private var byteCount = 0
+  /// Bytes that the disk has.
+  private var settledCount = 0
 
   /// - Parameter name: the path that messages give.
   /// - Throws: `CheckpointError.system` if the file cannot be created.
@@ -130,15 +134,24 @@ public struct FileSink {
   /// - Throws: `CheckpointError.system`, for instance when the disk is full.
   public mutating func write(_ bytes: UnsafeRawBufferPointer) throws {
     hash.update(bufferPointer: bytes)
-    byteCount += bytes.count
     var rest = bytes[...]
     while !rest.isEmpty {
       let part = UnsafeRawBufferPointer(rebasing: rest)
       let count = try systemCall("write", name) {
-        Foundation.write(descriptor.number, part.baseAddress, min(part.count, 1 << 30))
+        Foundation.write(descriptor.number, part.baseAddress, min(part.count, diskPieceSize))
       }
       rest = rest.dropFirst(count)
+      byteCount += count
+      if byteCount - settledCount >= diskPieceSize { settle() }
     }
+  }
+
+  /// Waits until what was written is on its way to the disk, which is a sign of progress: where all of it waited for the last
+  /// call, a slow disk would look like a stall. Devices and pipes know no such thing, and need none.
+  private mutating func settle() {
+    _ = file_range_to_disk(descriptor.number, settledCount, byteCount - settledCount)
+    settledCount = byteCount
+    PhaseBoard.tick()
   }
 
   /// Appends `bytes`.

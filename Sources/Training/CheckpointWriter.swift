@@ -60,9 +60,12 @@ public final class CheckpointWriter: Sendable {
     condition.lock()
     defer { condition.unlock() }
     while true {
-      let (done, failure) = state.withLock { ($0.pending == nil && !$0.isWriting, $0.failure) }
+      let (done, isWriting, failure) = state.withLock {
+        ($0.pending == nil && !$0.isWriting, $0.isWriting, $0.failure)
+      }
       if done { return nil }
-      if watch.seconds > seconds, let failure { return failure }
+      // What is being written may yet get there, however slow the disk.
+      if watch.seconds > seconds, !isWriting, let failure { return failure }
       _ = condition.wait(until: Date(timeIntervalSinceNow: 0.2))
     }
   }

@@ -1,9 +1,23 @@
 import Checkpoints
+import Diagnostics
 import Foundation
 import Testing
 
 @Suite("Atomic files")
 struct AtomicFileTests {
+  /// A disk of 1.5 MB/s must not look like a stall of 60 s.
+  @Test func longWritesAndDigestsGiveSignsOfProgress() throws {
+    try withTemporaryFolder { folder in
+      let file = folder.appending(path: "large")
+      let before = PhaseBoard.read().progress
+      let digest = try AtomicFile.write([UInt8](repeating: 7, count: 40 << 20), to: file)
+      let written = PhaseBoard.read().progress
+      #expect(written - before >= 9)
+      #expect(try sha256(of: file) == digest.sha256)
+      #expect(PhaseBoard.read().progress - written >= 9)
+    }
+  }
+
   @Test func replacesTheOldContents() throws {
     try withTemporaryFolder { folder in
       let url = folder.appendingPathComponent("state.json")

@@ -161,6 +161,7 @@ private func damagedJSON(_ contents: [UInt8], _ draw: inout Draw) -> [UInt8] {
 
 private func damagedLines(_ contents: [UInt8], _ form: Form, _ draw: inout Draw) -> [UInt8] {
   var lines = contents.split(separator: 0x0A, omittingEmptySubsequences: false).map(Array.init)
+  guard !lines.isEmpty else { return damagedBytes(contents, &draw) }
   let place = draw.below(lines.count)
   switch draw.below(10) {
   case 0: lines.remove(at: place)

@@ -62,7 +62,13 @@ struct FuzzCommand: ParsableCommand {
     let end = Date().addingTimeInterval(seconds)
     let numbers = only.map { $0..<$0 + 1 } ?? from..<(executions == .max ? .max : from + executions)
     let next = Mutex(numbers.lowerBound)
-    let keepAll = only != nil
+    let corpus =
+      try only == nil
+      ? InputKind.corpus(seeds, at: URL(fileURLWithPath: root).appending(path: "Tests/Fuzz/Corpus")) : []
+    for (number, kind) in corpus.enumerated() {
+      var draw = Draw(seed: 0, number: number)
+      execute(kind, number, seed: 0, &draw, program: program, work: work, judge, tally)
+    }
     DispatchQueue.concurrentPerform(iterations: only == nil ? jobs : 1) { _ in
       while Date() < end {
         let number = next.withLock { number in
@@ -71,27 +77,33 @@ struct FuzzCommand: ParsableCommand {
         }
         guard number < numbers.upperBound else { return }
         var draw = Draw(seed: seed, number: number)
-        let kind = kinds[draw.below(kinds.count)]
-        let folder = work.appending(path: "\(number)")
-        do {
-          let execution = try kind.execution(in: folder, &draw)
-          let outcome = try execution.run(program: program, timeoutSeconds: timeoutSeconds)
-          let finding = judge.finding(execution, outcome)
-          tally.add(kind.name, outcome, finding)
-          if finding != nil || keepAll {
-            let kept = URL(fileURLWithPath: findings).appending(path: "\(seed)-\(number)")
-            try execution.keep(at: kept, program: program, outcome: outcome, finding: finding ?? "none")
-            say("\(kind.name), execution \(number) of seed \(seed): \(finding ?? "no finding"); see \(kept.path)")
-          }
-        } catch {
-          tally.add(kind.name, nil, "the driver failed: \(error)")
-          say("\(kind.name), execution \(number) of seed \(seed): the driver failed: \(error)")
-        }
-        try? FileManager.default.removeItem(at: folder)
+        execute(kinds[draw.below(kinds.count)], number, seed: seed, &draw, program: program, work: work, judge, tally)
       }
     }
     say(tally.table())
     if tally.findingCount > 0 { throw ExitCode.failure }
+  }
+
+  private func execute(
+    _ kind: InputKind, _ number: Int, seed: UInt64, _ draw: inout Draw, program: String, work: URL, _ judge: Judge,
+    _ tally: Tally
+  ) {
+    let folder = work.appending(path: "\(seed)-\(number)")
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let name = "\(kind.name), execution \(number) of seed \(seed)"
+    do {
+      let execution = try kind.execution(in: folder, &draw)
+      let outcome = try execution.run(program: program, timeoutSeconds: timeoutSeconds)
+      let finding = judge.finding(execution, outcome)
+      tally.add(kind.name, outcome, finding)
+      guard finding != nil || only != nil else { return }
+      let kept = URL(fileURLWithPath: findings).appending(path: "\(seed)-\(number)")
+      try execution.keep(at: kept, program: program, outcome: outcome, finding: finding ?? "none")
+      say("\(name): \(finding ?? "no finding"); see \(kept.path)")
+    } catch {
+      tally.add(kind.name, nil, "the driver failed: \(error)")
+      say("\(name): the driver failed: \(error)")
+    }
   }
 
   /// What is refused without any damage tests nothing.

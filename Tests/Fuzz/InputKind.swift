@@ -410,6 +410,35 @@ struct InputKind: Sendable {
     ]
   }
 
+  /// What was a finding once: folders with `arguments` (a line each), `needs` (valid files, a line each), `input` and `variable`
+  /// where there are any, and `files`, which take the place of valid ones. Replayed before anything is drawn.
+  static func corpus(_ valid: ValidFiles, at folder: URL) throws -> [InputKind] {
+    try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted().map { name in
+      let entry = folder.appending(path: name)
+      @Sendable func lines(_ name: String) throws -> [String] {
+        let file = entry.appending(path: name)
+        guard FileManager.default.fileExists(atPath: file.path) else { return [] }
+        return try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init)
+      }
+      return InputKind(name: "corpus: \(name)") { place, _ in
+        try valid.copy(lines("needs"), to: place)
+        let files = entry.appending(path: "files")
+        for path in FileManager.default.subpaths(atPath: files.path) ?? [] {
+          guard let contents = try? Data(contentsOf: files.appending(path: path)) else { continue }
+          let copy = place.appending(path: path)
+          try FileManager.default.createDirectory(
+            at: copy.deletingLastPathComponent(), withIntermediateDirectories: true)
+          try contents.write(to: copy)
+        }
+        let variables = try lines("variable").map { $0.split(separator: "=", maxSplits: 1).map(String.init) }
+        return Execution(
+          folder: place, damage: name, arguments: try lines("arguments"),
+          input: (try? [UInt8](Data(contentsOf: entry.appending(path: "input")))) ?? [],
+          environment: Dictionary(variables.map { ($0[0], $0[1]) }) { $1 })
+      }
+    }
+  }
+
   // MARK: Texts
 
   private static func texts(_ valid: ValidFiles) -> [InputKind] {
