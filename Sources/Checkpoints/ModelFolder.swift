@@ -1,4 +1,5 @@
 import Crypto
+import Diagnostics
 import Foundation
 
 /// A model as the Hugging Face hub stores it: `config.json` and the weights in one or several safetensors
@@ -159,7 +160,11 @@ extension ModelFolder {
     for file in weightFiles {
       withUnsafeBytes(of: UInt64(file.bytes.count).littleEndian) { hash.update(bufferPointer: $0) }
       for range in isSampled ? Self.samples(of: file.bytes) : [file.bytes.indices] {
-        hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: file.bytes[range]))
+        for start in stride(from: range.lowerBound, to: range.upperBound, by: diskPieceSize) {
+          let piece = file.bytes[start..<min(start + diskPieceSize, range.upperBound)]
+          hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: piece))
+          PhaseBoard.tick()
+        }
       }
     }
     return hash.finalize().hexadecimal

@@ -16,17 +16,22 @@ public enum FrozenWeights: Sendable {
   /// - Parameters:
   ///   - identity: digest of the checkpoint.
   ///   - directory: the cache folder.
+  ///   - isChecked: whether another rank of this node has compared what is there with its digest.
   /// - Throws: `PackingError`.
-  public init(_ linears: [Linear], _ precision: Precision, identity: @autoclosure () throws -> String, directory: URL)
-    throws
-  {
+  public init(
+    _ linears: [Linear], _ precision: Precision, identity: @autoclosure () throws -> String, directory: URL,
+    isChecked: Bool = false
+  ) throws {
     switch (precision, BFloat16Products.current) {
     case (.fp32, _): self = .fp32
-    case (.bf16, .native): self = .packed(try PackedWeights(linears, identity: identity(), directory: directory))
+    case (.bf16, .native):
+      self = .packed(try PackedWeights(linears, identity: identity(), directory: directory, isChecked: isChecked))
     case (.bf16, .widened):
-      self = .half(try HalfWeights(linears, format: .bf16, identity: identity(), directory: directory))
+      self = .half(
+        try HalfWeights(linears, format: .bf16, identity: identity(), directory: directory, isChecked: isChecked))
     case (.fp16, _):
-      self = .half(try HalfWeights(linears, format: .fp16, identity: identity(), directory: directory))
+      self = .half(
+        try HalfWeights(linears, format: .fp16, identity: identity(), directory: directory, isChecked: isChecked))
     }
   }
 

@@ -17,8 +17,10 @@ public final class HalfWeights: Sendable {
   /// - Parameters:
   ///   - identity: digest of the checkpoint.
   ///   - directory: the cache folder.
+  ///   - isChecked: whether another rank of this node has compared what is there with its digest.
   /// - Throws: `PackingError`; so where a weight has an entry that the format cannot hold.
-  public init(_ linears: [Linear], format: HalfFormat, identity: String, directory: URL) throws {
+  public init(_ linears: [Linear], format: HalfFormat, identity: String, directory: URL, isChecked: Bool = false) throws
+  {
     var seen: Set<ObjectIdentifier> = []
     let weights = linears.filter {
       !(format == .fp16 && $0.keepsFP32) && seen.insert(ObjectIdentifier($0.weight)).inserted
@@ -32,7 +34,8 @@ public final class HalfWeights: Sendable {
         HalfMatrix.store(weight.value, as: format, into: target)
       }
     }
-    let cache = try WeightCache(parts, name: String(identity.prefix(32)), extension: "\(format)", directory: directory)
+    let cache = try WeightCache(
+      parts, name: String(identity.prefix(32)), extension: "\(format)", directory: directory, isChecked: isChecked)
     var matrices: [ObjectIdentifier: HalfMatrix] = [:]
     for (weight, start) in zip(weights, cache.starts) {
       let bits = start.assumingMemoryBound(to: UInt16.self)

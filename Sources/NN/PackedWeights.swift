@@ -15,8 +15,9 @@ public final class PackedWeights: Sendable {
   /// - Parameters:
   ///   - identity: digest of the checkpoint.
   ///   - directory: the cache folder.
+  ///   - isChecked: whether another rank of this node has compared what is there with its digest.
   /// - Throws: `PackingError`.
-  public init(_ linears: [Linear], identity: String, directory: URL) throws {
+  public init(_ linears: [Linear], identity: String, directory: URL, isChecked: Bool = false) throws {
     var seen: Set<ObjectIdentifier> = []
     let packed = linears.filter { seen.insert(ObjectIdentifier($0.weight)).inserted }
     let cache = try WeightCache(
@@ -26,7 +27,8 @@ public final class PackedWeights: Sendable {
           try Self.part(linear.weight.value, transposed: isOutputByInput, k: linear.inputSize, n: linear.outputSize),
           try Self.part(linear.weight.value, transposed: !isOutputByInput, k: linear.outputSize, n: linear.inputSize),
         ]
-      }, name: "\(identity.prefix(32))-\(BFloat16Products.native.identity)", extension: "bf16", directory: directory)
+      }, name: "\(identity.prefix(32))-\(BFloat16Products.native.identity)", extension: "bf16", directory: directory,
+      isChecked: isChecked)
     var projections: [ObjectIdentifier: PackedProjection] = [:]
     for (index, linear) in packed.enumerated() {
       let (inputs, outputs) = (linear.inputSize, linear.outputSize)

@@ -78,7 +78,7 @@ struct BenchPlace {
     model = try ModelCatalogue.load(folder)
     workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.usableCoreCount)
     weights = try Workplace.weights(
-      of: model, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(flags.cacheDir))
+      of: model, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(flags.cacheDir), over: world)
   }
 
   /// The checkpoint, or one of the wanted shape with random weights, made once and kept in the cache.

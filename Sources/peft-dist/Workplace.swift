@@ -41,7 +41,7 @@ struct Workplace {
     model = try ModelCatalogue.load(folder, head: head)
     tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
-    weights = try Self.weights(of: model, precision, folder: folder, cache: cache)
+    weights = try Self.weights(of: model, precision, folder: folder, cache: cache, over: world)
     if let note = precision.note { RunLog.notice(note) }
     let count = try threads ?? Self.coresForThisRank(world)
     workers = try LeafPool(threadCount: count)
@@ -59,17 +59,30 @@ struct Workplace {
     }
     self.head = head
     model = try ModelCatalogue.load(folder, head: head)
-    weights = try Self.weights(of: model, other.weights.precision, folder: folder, cache: cache)
+    // The file is that of the place before, which has been looked at.
+    weights = try Self.weights(of: model, other.weights.precision, folder: folder, cache: cache, isChecked: true)
+  }
+
+  /// The same on all ranks of a job: the first one of each node looks whether what is there is whole, and makes it where it is
+  /// not, while the others wait.
+  static func weights(
+    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, over world: World?
+  ) throws -> FrozenWeights {
+    let isFirst = world?.localRank ?? 0 == 0
+    let own = isFirst ? try weights(of: model, precision, folder: folder, cache: cache, isChecked: false) : nil
+    if precision != .fp32 { try MainActor.assumeIsolated { try world?.barrier() } }
+    return try own ?? weights(of: model, precision, folder: folder, cache: cache, isChecked: true)
   }
 
   /// The projections; the output head only in bfloat16, and not that of a classifier, which is trained.
-  static func weights(
-    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL
+  private static func weights(
+    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, isChecked: Bool
   ) throws -> FrozenWeights {
     let description = model.description
     let includesHead = precision == .bf16 && description.kind != .classifier
     let linears = description.linears.filter { includesHead || !description.outputHeadPaths.contains($0.path) }
-    return try FrozenWeights(linears, precision, identity: folder.identity(), directory: cache)
+    return try FrozenWeights(
+      linears, precision, identity: folder.identity(), directory: cache, isChecked: isChecked)
   }
 
   /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding, and its

@@ -52,6 +52,32 @@ import Testing
     #expect(try losses([]) != half)
   }
 
+  // MARK: The file of the weights
+
+  @Test(arguments: ["fp16", "bf16"]) func aDamagedFileOfWeightsIsMadeAnew(precision: String) throws {
+    let tiny = try TinyRun()
+    let flags = ["--precision", precision]
+    let whole = try train(tiny, "whole", flags)
+    let folder = tiny.file("cache/peft-dist/packed")
+    let name = try #require(
+      FileManager.default.contentsOfDirectory(atPath: folder.path).first { !$0.hasSuffix(".lock") })
+    let file = folder.appending(path: name)
+    let good = try Data(contentsOf: file)
+    // A value, and a digit of the digest.
+    for (place, ranks) in [(2000, nil), (2000, 2), (good.count - 4096 + 3, 3)] as [(Int, Int?)] {
+      var damaged = good
+      damaged[place] ^= 0x41
+      try damaged.write(to: file)
+      let run = try tiny.run(
+        tiny.training(to: "run-\(place)-\(ranks ?? 0)", Self.flags + flags), ranks: ranks)
+      #expect(run.exitCode == 0, "\(run.errors)")
+      #expect(
+        run.errors.components(separatedBy: "the packed weights \(file.path) are damaged").count == 2, "\(run.errors)")
+      #expect(try RunResults(tiny.file("run-\(place)-\(ranks ?? 0)")) == whole)
+      #expect(try Data(contentsOf: file) == good)
+    }
+  }
+
   // MARK: The range
 
   /// The scale starts where gradients overflow and comes down until they do not.

@@ -189,7 +189,7 @@ private func damagedLines(_ contents: [UInt8], _ form: Form, _ draw: inout Draw)
 private func damagedSafetensors(_ contents: [UInt8], _ draw: inout Draw) -> [UInt8] {
   guard contents.count > 8 else { return damagedBytes(contents, &draw) }
   let length = (0..<8).reduce(0) { $0 | Int(contents[$1]) << (8 * $1) }
-  guard length <= contents.count - 8 else { return damagedBytes(contents, &draw) }
+  guard (0...contents.count - 8).contains(length) else { return damagedBytes(contents, &draw) }
   var payload = Array(contents[(8 + length)...])
   var header = Array(contents[8..<8 + length])
   switch draw.below(5) {
