@@ -133,10 +133,9 @@ compose_line() {
     if [[ -n $hostfile ]]; then line+=(--hostfile "${hosts_left:-$hostfile}"); fi
     if [[ -n ${ranks_left:-$ranks} ]]; then line+=(-n "${ranks_left:-$ranks}"); fi
     line+=(--bind-to none)
-    if ((max_restarts > 0)); then
-      choose_keepalive
-      line+=("${keepalive[@]}")
-    fi
+    choose_keepalive
+    choose_interfaces
+    line+=("${keepalive[@]}" "${interfaces[@]}")
   else
     : "${ranks:=$nodes}"
     : "${threads:=${given:-${configured:-$((cores / ranks > 0 ? cores / ranks : 1))}}}"
@@ -154,7 +153,7 @@ compose_line() {
     export PEFT_DIST_TERMINAL_COLUMNS
     line+=(-x PEFT_DIST_TERMINAL_COLUMNS)
   fi
-  line+=("$program" "$command" "${arguments[@]}")
+  line+=(-x PEFT_DIST_VERDICT_FILE "$program" "$command" "${arguments[@]}")
   if ((!has_given)) && [[ -n $threads && (-z $configured || -n $chosen) ]]; then line+=(--threads-per-rank "$threads"); fi
   if ((attempt > 0)) && ! has_argument --resume; then line+=(--resume); fi
 }
@@ -189,8 +188,11 @@ run_line() {
   status=1
   shown=$(printf ' %q' "${line[@]}")
   say "${shown# }"
+  export PEFT_DIST_VERDICT_FILE=$notes/verdict-$attempt
   setsid "${line[@]}" </dev/null &
   child=$!
+  end_after_verdict "$child" &
+  guard=$!
   # A signal ends `wait` early: wait until one comes through undisturbed. 127: the end was told already.
   while ((seen != signals)); do
     seen=$signals code=0
@@ -198,7 +200,26 @@ run_line() {
     if ((code != 127)); then status=$code; fi
   done
   child=""
+  kill "$guard" 2>/dev/null || true
   if ((status == 75)); then say "stopped after saving; the same command with --resume goes on from there"; fi
+}
+
+# Ends mpirun, $1, where a rank has ended the job and mpirun does not: it may wait for minutes for a host that is gone.
+end_after_verdict() {
+  trap - INT TERM HUP USR1
+  while kill -0 "$1" 2>/dev/null; do
+    if [[ -e $PEFT_DIST_VERDICT_FILE ]]; then
+      sleep "$verdict_patience"
+      if kill -0 "$1" 2>/dev/null; then
+        say "the ranks have ended the job $verdict_patience s ago and mpirun has not noticed: ending it"
+        kill -TERM -- "-$1" 2>/dev/null || true
+        sleep 5
+        kill -KILL -- "-$1" 2>/dev/null || true
+      fi
+      return 0
+    fi
+    sleep 1
+  done
 }
 
 on_signal() {
@@ -224,9 +245,10 @@ on_signal() {
 # the last run.
 run_to_the_end() {
   local pause=1 failures=0
-  signals=0 child="" attempt=0 hosts_left="" ranks_left=""
+  signals=0 child="" guard="" attempt=0 hosts_left="" ranks_left="" verdict_patience=${PEFT_DIST_VERDICT_PATIENCE:-15}
+  notes=$(mktemp -d)
   trap on_signal INT TERM HUP USR1
-  trap 'if [[ -n $hosts_left ]]; then rm -f "$hosts_left"; fi' EXIT
+  trap 'rm -rf "$notes" "${hosts_left:-$notes}"' EXIT
   if ((max_restarts > 0)) && ! has_argument --resume && output_holds_run; then
     say "the output folder holds a run already, so this one is not started again if it fails"
     max_restarts=0

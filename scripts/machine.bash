@@ -110,3 +110,25 @@ choose_keepalive() {
   if ((mpi_major >= 5)); then option=--prtemca; fi
   keepalive=("$option" oob_tcp_keepalive_time 10 "$option" oob_tcp_keepalive_intvl 3 "$option" oob_tcp_keepalive_probes 3)
 }
+
+# Sets `interfaces`, the options by which MPI keeps away from networks that have the same address on every host and lead
+# nowhere: bridges of containers and virtual machines. Nothing where there are none, or where somebody has chosen.
+choose_interfaces() {
+  local path name found=()
+  interfaces=()
+  if [[ -n ${OMPI_MCA_btl_tcp_if_include:-}${OMPI_MCA_btl_tcp_if_exclude:-} ]]; then return 0; fi
+  for path in "${PEFT_DIST_NETWORKS:-/sys/class/net}"/*; do
+    name=${path##*/}
+    case $name in
+    docker* | virbr* | lxcbr* | lxdbr* | podman* | cni* | br-*) found+=("$name") ;;
+    esac
+  done
+  if ((${#found[@]} == 0)); then return 0; fi
+  name=$(IFS=,; echo "lo,${found[*]}")
+  interfaces=(--mca btl_tcp_if_exclude "$name")
+  if ((mpi_major < 5)); then
+    interfaces+=(--mca oob_tcp_if_exclude "$name")
+  else
+    interfaces+=(--prtemca prte_if_exclude "$name")
+  fi
+}

@@ -7,6 +7,8 @@ public enum CollectivesError: DescribedError {
   case mpi(function: String, text: String, rank: Int?)
   /// The MPI library offers less thread support than the program needs.
   case threadLevel(required: Int, provided: Int)
+  /// MPI has no folder for its session.
+  case temporaryFolder(path: String, reason: String)
   /// Fewer files may be open than MPI opens at its start.
   case openFiles(limit: Int, needed: Int)
   /// Gradients did not fit their windows although these had just been set from their maxima: ranks disagree.
@@ -28,6 +30,9 @@ public enum CollectivesError: DescribedError {
         + "and that the hosts reach each other."
     case .openFiles(let limit, let needed):
       return "only \(limit) files may be open, and MPI needs \(needed) at its start: raise the limit (ulimit -n 1024)"
+    case .temporaryFolder(let path, let reason):
+      return
+        "cannot write to the folder for temporary files '\(path)', which MPI needs: \(reason); name another one (TMPDIR)"
     case .threadLevel(let required, let provided):
       return "Starting MPI: thread level MPI_THREAD_FUNNELED (\(required)) is needed, this MPI library gives "
         + "\(provided). Use an MPI built with thread support."

@@ -23,6 +23,19 @@ public enum MPILibrary {
   /// Open files with which a process alone starts, with room for model and run folder: 32 are enough for Open MPI 4.1.
   static let openFileCount = 64
 
+  /// Open MPI puts its session there, and would say in forty lines that it cannot.
+  ///
+  /// - Throws: `CollectivesError.temporaryFolder`.
+  static func requireTemporaryFolder() throws {
+    let environment = ProcessInfo.processInfo.environment
+    let path = ["TMPDIR", "TEMP", "TMP"].compactMap { environment[$0] }.first { !$0.isEmpty } ?? "/tmp"
+    // What is not there is made, as Open MPI itself does.
+    try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    guard access(path, W_OK | X_OK) == 0 else {
+      throw CollectivesError.temporaryFolder(path: path, reason: String(cString: strerror(errno)))
+    }
+  }
+
   /// What the library is told before it starts.
   static func prepare() {
     // Open MPI 5 does not start without a home, be it one that does not exist.

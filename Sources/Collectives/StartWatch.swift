@@ -11,6 +11,7 @@ enum StartWatch {
     Thread.detachNewThread {
       guard over.wait(timeout: .now() + timeoutSeconds) == .timedOut else { return }
       StandardStreams.writeError("peft-dist: error: \(sentence(timeoutSeconds))")
+      VerdictFile.make()
       StandardStreams.waitForReaderOfErrors()
       _exit(1)
     }

@@ -129,7 +129,10 @@ extension WatchdogPatrol {
     private mutating func act(at now: Double) {
       if let silencedAt {
         // Another rank has told what is wrong. Normally its end brings ours within a second or two.
-        if now - silencedAt > 5 { _exit(1) }
+        if now - silencedAt > 5 {
+          VerdictFile.make()
+          _exit(1)
+        }
       } else if let finding = judge.finding(at: now) {
         if foundAt == nil { nextBeat = now }
         foundAt = foundAt ?? now
@@ -159,6 +162,7 @@ extension WatchdogPatrol {
         told.signal()
       }
       _ = told.wait(timeout: .now() + 1)
+      VerdictFile.make()
       // Time for the launcher to read the line before it learns of our end.
       usleep(200_000)
       _exit(1)

@@ -48,6 +48,7 @@ extension World {
     if let limit = ResourceLimits.read().openFiles, limit < MPILibrary.openFileCount {
       throw CollectivesError.openFiles(limit: limit, needed: MPILibrary.openFileCount)
     }
+    try MPILibrary.requireTemporaryFolder()
     MPILibrary.prepare()
     try MPICall.check("MPI_Init_thread", rank: nil) { MPI_Init_thread(nil, nil, required, &provided) }
     guard provided >= required else {

@@ -64,8 +64,14 @@ struct WorldTests {
 
   @Test func aProcessAloneNeedsNoProgramsOfMPI() throws {
     let run = try MPIRun(
-      ranks: nil, arguments: ["place"], environment: ["TMPDIR": "/nonexistent", "PATH": "/nonexistent"])
+      ranks: nil, arguments: ["place"], environment: ["PATH": "/dev/null/none"])
     #expect(run.exitCode == 0, "\(run.errors)")
+    let homeless = try MPIRun(ranks: nil, arguments: ["place"], environment: ["TMPDIR": "/dev/null/none"])
+    #expect(homeless.exitCode == 1)
+    #expect(
+      homeless.errors.hasPrefix("Error: cannot write to the folder for temporary files '/dev/null/none'"),
+      "\(homeless.errors)")
+    #expect(homeless.errors.split(separator: "\n").count == 1, "\(homeless.errors)")
   }
 
   @Test func errorOfASingleRankIsRethrown() throws {

@@ -269,7 +269,9 @@ import Testing
     let text = "# hosts\n  node01 slots=2 max_slots=4 # two\nuser@node-2.example.org slots = 1\n10.0.0.1"
     try Data(text.utf8).write(to: machine.folder.appending(path: "hosts"))
     let run = try machine.run("\(launch) --hostfile hosts train --config x.yaml")
-    #expect(run.code == 0 && run.output.contains("--hostfile hosts --bind-to none"), "\(run.errors)")
+    #expect(
+      run.code == 0 && run.output.contains("--hostfile hosts --bind-to none --mca oob_tcp_keepalive_time 10"),
+      "\(run.errors)")
   }
 
   /// Whoever read what the script says has gone; the run is asked to save all the same.
@@ -289,5 +291,43 @@ import Testing
       cat saved code
       """)
     #expect(run.output == "saved\n75\n", "\(run.output) \(run.errors)")
+  }
+
+  /// mpirun that waits for a host which is gone, though the ranks have ended the job.
+  @Test func anMpirunThatOutlivesTheRanksIsEnded() throws {
+    let machine = try Machine()
+    let linger = """
+      echo "$$" >>tries; : >"$PEFT_DIST_VERDICT_FILE"; trap '' TERM; for ((i = 0; i < 600; i++)); do sleep 0.1; done
+      """
+    let launch = try addRun(to: machine, mpirun: linger)
+    let start = Date()
+    let run = try machine.run(
+      "\(launch) -n 2 --max-restarts 1 train --config x.yaml || echo \"ended with $?\"",
+      environment: ["PEFT_DIST_VERDICT_PATIENCE": "1"])
+    #expect(run.output == "ended with 137\n", "\(run.output) \(run.errors)")
+    #expect(run.errors.components(separatedBy: "mpirun has not noticed: ending it").count == 3, "\(run.errors)")
+    #expect(run.errors.contains("restart 1 of 1"), "\(run.errors)")
+    #expect(Date().timeIntervalSince(start) < 40)
+    let tries = try String(contentsOf: machine.folder.appending(path: "tries"), encoding: .utf8)
+    #expect(tries.split(separator: "\n").count == 2)
+  }
+
+  @Test func bridgesThatLeadNowhereAreLeftOut() throws {
+    let machine = try Machine()
+    let launch = try addRun(to: machine)
+    for name in ["eth0", "docker0", "br-12ab", "lo"] {
+      try FileManager.default.createDirectory(
+        at: machine.folder.appending(path: "net/\(name)"), withIntermediateDirectories: true)
+    }
+    try Data("a slots=1\nb slots=1\n".utf8).write(to: machine.folder.appending(path: "hosts"))
+    let networks = ["PEFT_DIST_NETWORKS": machine.folder.appending(path: "net").path]
+    let run = try machine.run("\(launch) --hostfile hosts train --config x.yaml", environment: networks)
+    #expect(run.output.contains("--mca btl_tcp_if_exclude lo,br-12ab,docker0"), "\(run.output)\(run.errors)")
+    let chosen = try machine.run(
+      "\(launch) --hostfile hosts train --config x.yaml",
+      environment: networks.merging(["OMPI_MCA_btl_tcp_if_include": "eth0"]) { $1 })
+    #expect(!chosen.output.contains("if_exclude"), "\(chosen.output)")
+    let alone = try machine.run("\(launch) -n 2 train --config x.yaml", environment: networks)
+    #expect(!alone.output.contains("if_exclude"), "\(alone.output)")
   }
 }
