@@ -76,6 +76,14 @@ public enum AtomicFile {
     }
   }
 
+  /// Removes the temporary files of all killed writers below a folder, of which the caller is the only owner.
+  public static func removeLeftovers(below folder: URL) {
+    for path in FileManager.default.subpaths(atPath: folder.path) ?? [] {
+      let name = path.split(separator: "/").last ?? ""
+      if name.hasPrefix("."), name.contains(/\.partial-\d+-\d+$/) { unlink(folder.appendingPathComponent(path).path) }
+    }
+  }
+
   /// Writes `url` directly and to the disk: for a file of a folder that is itself renamed when complete.
   @discardableResult
   static func writeInPlace(

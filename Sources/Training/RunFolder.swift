@@ -34,6 +34,7 @@ public final class RunFolder {
     }
     lock = isReadOnly ? nil : try RunFolderLock(url)
     checkpoints = CheckpointStore(runFolder: url)
+    if lock != nil { AtomicFile.removeLeftovers(below: url) }
   }
 
   deinit { background?.close() }

@@ -32,8 +32,15 @@ import Testing
     let tiny = try TinyRun()
     let whole = try uninterrupted(tiny)
     try stop(tiny, after: 20, ranks: nil, SIGKILL, exitCode: SIGKILL)
+    // What writers leave that were killed in the middle; and a file of somebody's that only looks a little like it.
+    let leftovers = ["run/adapter/.adapter_model.safetensors.partial-77-3", "run/.summary.json.partial-77-4"]
+    let others = ["run/notes.partial-77-3", "run/.notes.partial"]
+    try FileManager.default.createDirectory(at: tiny.file("run/adapter"), withIntermediateDirectories: true)
+    for name in leftovers + others { try Data("x".utf8).write(to: tiny.file(name)) }
     let resumed = try tiny.run(tiny.training(to: "run", threads: 2, Self.flags + ["--resume"]), ranks: 2)
     #expect(resumed.exitCode == 0, "\(resumed.errors)")
+    #expect(leftovers.allSatisfy { !FileManager.default.fileExists(atPath: tiny.file($0).path) })
+    #expect(others.allSatisfy { FileManager.default.fileExists(atPath: tiny.file($0).path) })
     try expectSame(tiny, whole)
   }
 
