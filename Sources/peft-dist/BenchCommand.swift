@@ -46,10 +46,11 @@ struct BenchTrainCommand: ParsableCommand {
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
 
   func validate() throws {
-    try BenchFlags.check([
-      ("--steps", steps, 1), ("--warmup", warmup, 0), ("--global-batch-size", globalBatchSize, 1),
-      ("--max-source-length", maxSourceLength, 2), ("--max-target-length", maxTargetLength, 1),
-    ])
+    try OptionRanges.check(
+      [
+        ("--steps", steps, 1), ("--warmup", warmup, 0), ("--global-batch-size", globalBatchSize, 1),
+        ("--max-source-length", maxSourceLength, 2), ("--max-target-length", maxTargetLength, 1),
+      ], most: DataFlags.lengths.upperBound)
   }
 
   func run() throws {

@@ -23,7 +23,7 @@ struct BenchEvaluateCommand: ParsableCommand {
 
   func validate() throws {
     guard bench.dataFile != nil else { throw ValidationError("--data-file is needed") }
-    try BenchFlags.check([
+    try OptionRanges.check([
       ("--examples", examples, 1), ("--repeats", repeats, 1), ("--max-source-length", maxSourceLength, 2),
     ])
   }

@@ -26,7 +26,7 @@ struct BenchGenerateCommand: ParsableCommand {
   @OptionGroup(title: "Leaves") var leaf: LeafFlags
 
   func validate() throws {
-    try BenchFlags.check([
+    try OptionRanges.check([
       ("--batch-size", batchSize, 1), ("--source-length", sourceLength, 1), ("--new-tokens", newTokens, 1),
       ("--num-beams", numBeams, 1), ("--repeats", repeats, 1),
     ])

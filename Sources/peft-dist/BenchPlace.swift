@@ -12,14 +12,6 @@ import Training
 
 /// What every measurement is made with: model or shape, data, workers.
 struct BenchFlags: ParsableArguments {
-  /// Of each count its flag, its value and the least.
-  static func check(_ counts: [(flag: String, value: Int, least: Int)]) throws {
-    let most = 1 << 22
-    for (flag, value, least) in counts where !(least...most).contains(value) {
-      throw ValidationError("\(flag) \(value): expected \(least) to \(most)")
-    }
-  }
-
   @Option(help: ArgumentHelp("Folder of a checkpoint; without it, --shape with random weights.", valueName: "dir"))
   var model: String?
   @Option(

@@ -47,7 +47,7 @@ struct EvaluateCommand: ParsableCommand {
     }
     guard data.dataDir != nil || evalFile != nil else { throw ValidationError("--data-dir or --eval-file is needed") }
     guard dump == nil || adapter.count < 2 else { throw ValidationError("--dump is for one adapter") }
-    guard evalLimit ?? 1 >= 1 else { throw ValidationError("--eval-limit starts at 1") }
+    try OptionRanges.check([("--eval-limit", evalLimit, 1)])
     try search.requireUsed(model: model.model, sampling: [("--seed", seed.map { "\($0)" })])
     if adapter.isEmpty, (try? TaskSettings(folder: URL(fileURLWithPath: model.model))) == nil {
       _ = try data.requireTask()

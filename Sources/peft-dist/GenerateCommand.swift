@@ -68,15 +68,12 @@ struct GenerateCommand: ParsableCommand {
   private static let usualNewTokens = 64
 
   func validate() throws {
-    let most = DataFlags.lengths.upperBound
-    let least = [
-      ("--max-source-length", maxSourceLength ?? 2, 2), ("--max-new-tokens", maxNewTokens ?? 1, 1),
-      ("--max-length", maxLength ?? 2, 2), ("--num-return-sequences", numReturnSequences ?? 1, 1),
-      ("--threads-per-rank", threadsPerRank ?? 1, 1),
-    ]
-    for (flag, value, bound) in least where !(bound...most).contains(value) {
-      throw ValidationError("\(flag) \(value): expected \(bound) to \(most)")
-    }
+    try OptionRanges.check(
+      [
+        ("--max-source-length", maxSourceLength, 2), ("--max-new-tokens", maxNewTokens, 1),
+        ("--max-length", maxLength, 2),
+        ("--num-return-sequences", numReturnSequences, 1), ("--threads-per-rank", threadsPerRank, 1),
+      ], most: DataFlags.lengths.upperBound)
     let file = GenerationDefaults.peek(model.model)
     let known = search.resolved(file, tells: false)
     if let numReturnSequences, numReturnSequences > (known.isSampling ? 256 : known.beamCount) {

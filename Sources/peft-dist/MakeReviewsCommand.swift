@@ -37,7 +37,9 @@ struct MakeReviewsCommand: ParsableCommand {
     where value < 2 || value % 2 != 0 {
       throw ValidationError("\(flag) \(value): expected an even number, half of the reviews have each label")
     }
-    guard corpus >= 0 else { throw ValidationError("--corpus \(corpus): expected at least 0") }
+    try OptionRanges.check(
+      [("--train", train, 2), ("--validation", validation, 2), ("--test", test, 2), ("--corpus", corpus, 0)],
+      most: 100_000_000)
   }
 
   func run() throws {

@@ -162,10 +162,7 @@ struct LeafFlags: ParsableArguments {
   var arithmetic: Precision { Precision(rawValue: precision) ?? .fp32 }
 
   func validate() throws {
-    guard leafTokens ?? 16 >= 16 else { throw ValidationError("--leaf-tokens must be at least 16") }
-    guard threadsPerRank.map({ $0 >= 1 }) ?? true else {
-      throw ValidationError("--threads-per-rank must be at least 1")
-    }
+    try OptionRanges.check([("--leaf-tokens", leafTokens, 16), ("--threads-per-rank", threadsPerRank, 1)])
     guard Precision(rawValue: precision) != nil else {
       throw ValidationError("--precision \(precision): expected fp32, bf16 or fp16")
     }

@@ -37,9 +37,7 @@ struct SweepCommand: ParsableCommand {
   @OptionGroup var train: TrainCommand
 
   func validate() throws {
-    guard halvingEta >= 1 else { throw ValidationError("--halving-eta \(halvingEta): expected at least 1") }
-    guard minSteps >= 1 else { throw ValidationError("--min-steps \(minSteps): expected at least 1") }
-    guard trials ?? 1 >= 1 else { throw ValidationError("--trials \(trials ?? 0): expected at least 1") }
+    try OptionRanges.check([("--halving-eta", halvingEta, 1), ("--min-steps", minSteps, 1), ("--trials", trials, 1)])
     guard train.evalEvery != 0 else {
       throw ValidationError("--eval-every 0 does not go with sweep: members are judged on validation data")
     }
