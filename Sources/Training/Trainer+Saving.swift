@@ -42,6 +42,12 @@ extension Trainer {
         state: archive.members(state)))
   }
 
+  /// While leaves are computed: where a signal asks to stop, the last completed step goes to the writing thread at once. Whoever
+  /// sent it may not wait for the leaves that are under way, which in a large model take seconds.
+  func saveOnRequest() throws {
+    if StopRequest.isPending, state.step > 0 { try save() }
+  }
+
   /// Saves the last completed step, whatever the save interval, and waits until it is on disk.
   func stop() throws -> Ending {
     PhaseBoard.enter("saving")

@@ -16,6 +16,7 @@ extension Trainer {
   ///
   /// Nothing in the run folder is written.
   public func verify(_ window: ClosedRange<Int>, against log: DigestLog) throws -> Verification {
+    StopRequest.handle()
     try resume(upTo: window.lowerBound - 1)
     let recorded = Dictionary(log.steps.map { ($0.step, $0) }, uniquingKeysWith: { $1 })
     // Nothing can be compared beyond what the run recorded.

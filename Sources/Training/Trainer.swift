@@ -96,6 +96,7 @@ public final class Trainer {
   ///
   /// What was handed to the writing thread before an error is on the disk when that is thrown.
   public func run(until limit: Int = .max) throws -> Ending {
+    StopRequest.handle()
     do { return try trainSteps(until: limit) } catch {
       _ = folder?.finishWriting()
       throw error
@@ -114,7 +115,7 @@ public final class Trainer {
       PhaseBoard.enter("step \(state.step + 1)")
       let watch = Stopwatch()
       let plan = planner.plan(step: state.step)
-      guard let result = try update(plan) else { return try stop() }
+      guard let result = try update(plan, onPoll: saveOnRequest) else { return try stop() }
       let speed = Double(plan.sourceTokenCount) / watch.seconds
       progress.update(step: state.step, loss: result.loss, tokensPerSecond: speed)
       try engine.stages.measure(.digests) { try recordDigests(loss: result.loss) }
@@ -146,14 +147,15 @@ public final class Trainer {
   }
 
   /// One optimizer step, or one that is skipped; nil if a signal broke it off, which leaves the state as it was.
-  func update(_ plan: StepPlan) throws -> StepResult? {
+  func update(_ plan: StepPlan, onPoll: () throws -> Void = {}) throws -> StepResult? {
     try injectFaults()
     let targets = Double(max(plan.targetCount, 1))
     let scale = faults.strikes(.nan, rank: world?.rank ?? 0, step: state.step + 1) ? Float.nan : Float(1 / targets)
     let lossScale = lossScale
     let outcome = try engine.compute(
       leaves: plan.leaves, gradientScale: scale, lossScale: lossScale,
-      dropout: DropoutPolicy(rates: configuration.dropout, seed: configuration.seed, step: state.step))
+      dropout: DropoutPolicy(rates: configuration.dropout, seed: configuration.seed, step: state.step),
+      onPoll: onPoll)
     let rate = configuration.learningRate * configuration.schedule.factor(step: state.scheduleStep)
     switch outcome {
     case .stopped:
@@ -203,11 +205,13 @@ public final class Trainer {
     PhaseBoard.enter("evaluating after step \(state.step)")
     guard
       let report = try engine.stages.measure(
-        .evaluation, { try evaluation.evaluate(validation, writesAnswers: metric.needsAnswers) })
+        .evaluation, { try evaluation.evaluate(validation, writesAnswers: metric.needsAnswers, onPoll: saveOnRequest) })
     else {
       return false
     }
     state.evaluatedStep = state.step
+    // What was saved meanwhile does not know it.
+    submittedStep = -1
     var members: [String: JSON] = [
       "step": .integer(state.step), "epoch": .double(epoch), "eval_loss": .finite(report.loss),
       "eval_examples": .integer(report.exampleCount),

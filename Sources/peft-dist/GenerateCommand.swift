@@ -93,6 +93,7 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     try MainActor.assumeIsolated {
+      StopRequest.handle()
       StopRequest.listen()
       try agreeOnKernels(over: nil)
       guard try generate() == .complete else { throw ExitCode(75) }
