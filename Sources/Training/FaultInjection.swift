@@ -4,11 +4,12 @@ import Foundation
 /// Faults that tests and the scripts of `Tests/Survival` ask for: `PEFT_DIST_FAULT=KIND:RANK:STEP`, several with commas.
 ///
 /// Kinds: `throw` (an error on that rank), `corrupt` (one bit of a trained tensor flips in that rank's memory), `nan` (a
-/// leaf of that rank gives a loss that is no number), `hang` (the rank's main thread never comes back). Without the
+/// leaf of that rank gives a loss that is no number), `hang` (the rank's main thread never comes back), `slow` (each
+/// leaf of the step takes ten seconds longer there). Without the
 /// variable nothing is looked at in the loop.
 struct FaultInjection: Sendable {
   enum Kind: String, Sendable {
-    case `throw`, corrupt, nan, hang
+    case `throw`, corrupt, nan, hang, slow
   }
 
   struct Injected: DescribedError {
@@ -19,7 +20,7 @@ struct FaultInjection: Sendable {
   struct Unknown: DescribedError, Equatable {
     let text: String
     var description: String {
-      "PEFT_DIST_FAULT has '\(text)'; expected KIND:RANK:STEP with a kind of throw, corrupt, nan or hang"
+      "PEFT_DIST_FAULT has '\(text)'; expected KIND:RANK:STEP with a kind of throw, corrupt, nan, hang or slow"
     }
   }
 

@@ -1,3 +1,4 @@
+import Foundation
 import Autograd
 import CKernels
 import Collectives
@@ -49,6 +50,9 @@ public final class GradientEngine {
     sum = ExactSum(counts: siteShapes.map { $0.reduce(1, *) }, controlCount: 2)
   }
 
+  /// For a fault that tests ask for.
+  var leafDelaySeconds = 0.0
+
   /// Bytes the workers' buffers hold.
   public var bufferByteCount: Int { pools.reduce(0) { $0 + $1.byteCount } }
 
@@ -80,7 +84,8 @@ public final class GradientEngine {
     repeat {
       sum.begin(leafCount: leaves.count, scaleExponent: Int(lossScale.exponent))
       failures.clear()
-      let body: @Sendable (Int, Int) -> Void = { [evaluator, sum, pools, failures] worker, leaf in
+      let body: @Sendable (Int, Int) -> Void = { [evaluator, sum, pools, failures, leafDelaySeconds] worker, leaf in
+        if leafDelaySeconds > 0 { Thread.sleep(forTimeInterval: leafDelaySeconds) }
         MatrixBackend.prepareThread()
         let result = evaluator.gradients(
           leaves[leaf], sites: sites, gradientScale: lossScale * gradientScale, dropout: dropout, pool: pools[worker])

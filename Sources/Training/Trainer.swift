@@ -281,6 +281,7 @@ public final class Trainer {
   private func injectFaults() throws {
     let (rank, step) = (world?.rank ?? 0, state.step + 1)
     if faults.strikes(.throw, rank: rank, step: step) { throw FaultInjection.Injected(step: step) }
+    engine.leafDelaySeconds = faults.strikes(.slow, rank: rank, step: step) ? 10 : 0
     if faults.strikes(.hang, rank: rank, step: step) { while true { sleep(1) } }
     if faults.strikes(.corrupt, rank: rank, step: step), let value = method.parameters.first?.value {
       value.pointer[0] = Float(bitPattern: value.pointer[0].bitPattern ^ 1)

@@ -28,6 +28,25 @@ import Testing
     try expectSame(tiny, whole)
   }
 
+  /// Who sends a signal may not wait for leaves that take long, as plain mpirun kills after a second: the state is on the disk by
+  /// then.
+  @Test(arguments: [SIGINT, SIGTERM]) func savedWhileLeavesAreUnderWay(signal: Int32) throws {
+    let tiny = try TinyRun()
+    let whole = try uninterrupted(tiny)
+    let flags = Self.flags.map { $0 == "1" ? "0" : $0 }
+    let program = try tiny.start(tiny.training(to: "run", flags), faults: "slow:0:7")
+    let deadline = Date(timeIntervalSinceNow: 30)
+    while (try? Self.steps(of: tiny.file("run"))) ?? 0 < 6, Date() < deadline { usleep(500) }
+    usleep(200_000)
+    program.send(signal: signal)
+    usleep(900_000)
+    program.send(signal: SIGKILL)
+    _ = program.outcome()
+    let resumed = try tiny.run(tiny.training(to: "run", Self.flags + ["--resume"]), ranks: 2)
+    #expect(resumed.exitCode == 0 && resumed.errors.contains("resuming after step 6 from "), "\(resumed.errors)")
+    try expectSame(tiny, whole)
+  }
+
   @Test func killedWithoutWarning() throws {
     let tiny = try TinyRun()
     let whole = try uninterrupted(tiny)

@@ -51,9 +51,10 @@ final class TinyRun {
   }
 
   /// The same, still running.
-  func start(_ arguments: [String], ranks: Int? = nil) throws -> RunningProgram {
+  func start(_ arguments: [String], ranks: Int? = nil, faults: String = "") throws -> RunningProgram {
     try RunningProgram(
-      "peft-dist", ranks: ranks, flags: ["--bind-to", "none"], arguments: arguments, environment: environment)
+      "peft-dist", ranks: ranks, flags: ["--bind-to", "none"], arguments: arguments,
+      environment: environment.merging(["PEFT_DIST_FAULT": faults]) { $1 })
   }
 
   private var environment: [String: String] { ["XDG_CACHE_HOME": cache.path] }
