@@ -8,8 +8,10 @@ extension JSON {
   /// - Parameter origin: the file, for the error message.
   /// - Throws: `CheckpointError.malformedJSON` with line and column: bad UTF-8, bad syntax, a key twice in
   ///   one object, text after the document, more than 128 levels.
-  public static func decode(_ bytes: some Collection<UInt8>, origin: String) throws -> JSON {
-    var parser = JSONParser(bytes: Array(bytes))
+  public static func decode(
+    _ bytes: some Collection<UInt8>, origin: String, repeatedKeys: RepeatedKeys = .areRefused
+  ) throws -> JSON {
+    var parser = JSONParser(bytes: Array(bytes), repeatedKeys: repeatedKeys)
     do {
       return try parser.document()
     } catch let failure as JSONParser.Failure {
@@ -17,6 +19,13 @@ extension JSON {
       throw CheckpointError.malformedJSON(
         path: origin, line: place.line, column: place.column, reason: failure.reason)
     }
+  }
+
+  /// What becomes of a key that an object has twice.
+  public enum RepeatedKeys: Sendable {
+    case areRefused
+    /// As in Python.
+    case lastCounts
   }
 
   /// Reads the JSON document in a file of at most 256 MiB.
@@ -47,7 +56,9 @@ private struct JSONParser {
   let bytes: [UInt8]
   var position = 0
 
-  init(bytes: [UInt8]) { self.bytes = bytes }
+  let repeatedKeys: JSON.RepeatedKeys
+
+  init(bytes: [UInt8], repeatedKeys: JSON.RepeatedKeys) { (self.bytes, self.repeatedKeys) = (bytes, repeatedKeys) }
 
   func lineAndColumn(of position: Int) -> (line: Int, column: Int) {
     let before = bytes[..<min(position, bytes.count)]
@@ -123,7 +134,9 @@ private struct JSONParser {
       let key = try string()
       try expect(":")
       let member = try value(depth: depth + 1)
-      guard members[key] == nil else { throw Failure(position: start, reason: "the key '\(key)' occurs twice") }
+      guard repeatedKeys == .lastCounts || members[key] == nil else {
+        throw Failure(position: start, reason: "the key '\(key)' occurs twice")
+      }
       members[key] = member
       skipSpace()
     } while take(",")

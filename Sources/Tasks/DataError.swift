@@ -22,7 +22,8 @@ public enum DataError: DescribedError, Equatable {
   case missingColumn(URL, line: Int, column: String)
   /// The first row of a table does not name the column.
   case missingHeader(URL, column: String, found: [String])
-  case wrongType(URL, line: Int, column: String, expected: String)
+  /// `found`: the value, where it is short enough to be shown.
+  case wrongType(URL, line: Int, column: String, expected: String, found: String? = nil)
   case unknownLabel(URL, line: Int, found: String, known: String)
   /// The row of a test set whose labels are kept secret.
   case unlabelled(URL, line: Int)
@@ -60,8 +61,8 @@ public enum DataError: DescribedError, Equatable {
     case .missingHeader(let url, let column, let found):
       "reading data: \(url.path):1: the first line names no column \"\(column)\", which this task needs; it names "
         + found.map { "\"\($0)\"" }.joined(separator: ", ") + Self.hint(column)
-    case .wrongType(let url, let line, let column, let expected):
-      "reading data: \(url.path):\(line): \"\(column)\" is not \(expected)"
+    case .wrongType(let url, let line, let column, let expected, let found):
+      "reading data: \(url.path):\(line): \"\(column)\" is not \(expected)" + (found.map { ": found \($0)" } ?? "")
     case .unknownLabel(let url, let line, let found, let known):
       "reading data: \(url.path):\(line): unknown label \(found); this task knows \(known)"
     case .unlabelled(let url, let line):

@@ -1,3 +1,4 @@
+import Checkpoints
 import Diagnostics
 import Foundation
 
@@ -11,8 +12,6 @@ enum JSONLines {
     of url: URL, columns: [DataColumn], _ body: (_ row: DataRow) throws -> Void
   ) throws {
     let data = try DataFolder.bytes(of: url)
-    let decoder = JSONDecoder()
-    decoder.userInfo[JSONRow.columnsKey] = columns
     var line = 0
     var blankLine: Int?
     var position = data.startIndex
@@ -26,7 +25,7 @@ enum JSONLines {
         continue
       }
       if let blankLine { throw DataError.malformedLine(url, line: blankLine, reason: "an empty line") }
-      try body(DataRow(line: line, values: values(text, decoder, columns: columns, url: url, line: line)))
+      try body(DataRow(line: line, values: values(text, columns: columns, url: url, line: line)))
       if line % 500 == 0 { PhaseBoard.tick() }
     }
     if line == 0 || blankLine == 1 { throw DataError.noExamples(url) }
@@ -44,71 +43,67 @@ enum JSONLines {
   }
 
   private static func values(
-    _ text: Data, _ decoder: JSONDecoder, columns: [DataColumn], url: URL, line: Int
+    _ text: Data, columns: [DataColumn], url: URL, line: Int
   ) throws -> [String: DataRow.Value] {
     guard text.withUnsafeBytes({ String(validating: $0, as: UTF8.self) }) != nil else {
       throw DataError.invalidUTF8(url, line: line)
     }
-    do { return try decoder.decode(JSONRow.self, from: text).values } catch let error as DecodingError {
-      switch error {
-      case .keyNotFound(let key, _):
-        throw DataError.missingColumn(url, line: line, column: key.stringValue)
-      case .typeMismatch(_, let context), .valueNotFound(_, let context):
-        guard let name = context.codingPath.first?.stringValue,
-          let column = columns.first(where: { $0.name == name })
-        else { throw DataError.malformedLine(url, line: line, reason: "another JSON value") }
-        throw DataError.wrongType(url, line: line, column: name, expected: column.expected)
-      case .dataCorrupted:
-        let start = String(decoding: text.prefix(60), as: UTF8.self)
-        throw DataError.malformedLine(
-          url, line: line, reason: "malformed JSON: \(start)\(text.count > 60 ? "…" : "")")
-      @unknown default:
-        throw DataError.malformedLine(url, line: line, reason: "\(error)")
-      }
-    } catch {
-      throw DataError.malformedLine(url, line: line, reason: DataFolder.reason(error))
+    let document: JSON
+    do {
+      document = try JSON.decode(text, origin: url.path, repeatedKeys: .lastCounts)
+    } catch CheckpointError
+      .malformedJSON(_, _, let column, let reason)
+    {
+      let start = String(decoding: text.prefix(60), as: UTF8.self)
+      throw DataError.malformedLine(
+        url, line: line,
+        reason: "malformed JSON: \(start)\(text.count > 60 ? "…" : "") (column \(column): \(reason))")
     }
+    guard case .object(let members) = document else {
+      throw DataError.malformedLine(url, line: line, reason: "another JSON value")
+    }
+    var values: [String: DataRow.Value] = [:]
+    for column in columns {
+      let found = members[column.name]
+      if !column.isRequired, found == nil || found == .null { continue }
+      guard let found else { throw DataError.missingColumn(url, line: line, column: column.name) }
+      guard let value = column.value(found) else {
+        throw DataError.wrongType(
+          url, line: line, column: column.name, expected: column.expected, found: shown(found))
+      }
+      values[column.name] = value
+    }
+    return values
+  }
+
+  /// The beginning of a value, for a message.
+  private static func shown(_ value: JSON) -> String {
+    let text = value.encoded(.compact)
+    return text.count > 40 ? "\(text.prefix(40))…" : text
   }
 }
 
-/// The wanted columns of a JSON object; the others are not looked at.
-private struct JSONRow: Decodable {
-  let values: [String: DataRow.Value]
-
-  /// Where the decoder has the columns, `[DataColumn]`.
-  static let columnsKey: CodingUserInfoKey = {
-    guard let key = CodingUserInfoKey(rawValue: "columns") else { preconditionFailure("a key is any text") }
-    return key
-  }()
-
-  private struct Name: CodingKey {
-    let stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
+extension DataColumn {
+  /// What a row has in this column; nil for a value of another kind.
+  fileprivate func value(_ json: JSON) -> DataRow.Value? {
+    switch (kind, json) {
+    case (.text, .string(let text)), (.word, .string(let text)): .text(text)
+    case (.word, .integer(let number)): .text(String(number))
+    // As pandas writes whole numbers of a column with gaps.
+    case (.word, .double(let number)): Int(exactly: number).map { .text(String($0)) }
+    case (.number, .integer(let number)): .number(Double(number))
+    case (.number, .double(let number)) where number.isFinite: .number(number)
+    case (.texts, .array(let elements)): texts(elements).map { .texts($0) }
+    default: nil
+    }
   }
 
-  init(from decoder: any Decoder) throws {
-    guard let columns = decoder.userInfo[Self.columnsKey] as? [DataColumn] else {
-      preconditionFailure("rows are decoded with columns")
+  private func texts(_ elements: [JSON]) -> [String]? {
+    var texts: [String] = []
+    for element in elements {
+      guard case .string(let text) = element else { return nil }
+      texts.append(text)
     }
-    let object = try decoder.container(keyedBy: Name.self)
-    var values: [String: DataRow.Value] = [:]
-    for column in columns {
-      let name = Name(stringValue: column.name)
-      if !column.isRequired, try !object.contains(name) || object.decodeNil(forKey: name) { continue }
-      switch column.kind {
-      case .text: values[column.name] = .text(try object.decode(String.self, forKey: name))
-      case .word:
-        if let number = try? object.decode(Int.self, forKey: name) {
-          values[column.name] = .text(String(number))
-        } else {
-          values[column.name] = .text(try object.decode(String.self, forKey: name))
-        }
-      case .number: values[column.name] = .number(try object.decode(Double.self, forKey: name))
-      case .texts: values[column.name] = .texts(try object.decode([String].self, forKey: name))
-      }
-    }
-    self.values = values
+    return texts
   }
 }

@@ -97,8 +97,11 @@ enum RowReader {
       switch column.kind {
       case .text, .word: values[column.name] = .text(field)
       case .number:
-        guard let number = Double(field), number.isFinite else {
-          throw DataError.wrongType(url, line: line, column: column.name, expected: column.expected)
+        // White space around a number is none of it; what is not decimal is no number.
+        let text = field.trimmed
+        guard text.allSatisfy({ "+-.0123456789eE".contains($0) }), let number = Double(text), number.isFinite else {
+          throw DataError.wrongType(
+            url, line: line, column: column.name, expected: column.expected, found: "'\(field.prefix(40))'")
         }
         values[column.name] = .number(number)
       case .texts:

@@ -1,3 +1,5 @@
+import Diagnostics
+import ArgumentParser
 import Checkpoints
 import Foundation
 import Tasks
@@ -52,6 +54,16 @@ extension SearchFlags {
     try fill(\.forcedBosTokenId, "forced_bos_token_id", file.optionalString)
     try fill(\.forcedEosTokenId, "forced_eos_token_id", file.optionalString)
     if stop.isEmpty, file["stop"] != nil { search.stop = try file.strings("stop") }
+    // The flags themselves have passed already.
+    do { try search.validate() } catch let error as ValidationError {
+      throw BadGeneration(origin: settings.origin, problem: error.message)
+    }
     return search
+  }
+
+  struct BadGeneration: DescribedError, Equatable {
+    let origin: String
+    let problem: String
+    var description: String { "\(origin), key 'generation', as flags would have it: \(problem)" }
   }
 }

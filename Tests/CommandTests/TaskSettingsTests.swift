@@ -124,6 +124,17 @@ import Testing
     try Data("{\"sentence1\":\"a\",\"sentence2\":\"b\",\"label\":\"yes\"}\n".utf8).write(to: few)
     let judged = try tiny.run(tuned + ["--eval-file", few.path])
     #expect(judged.exitCode == 0, "\(judged.errors)")
+    // What no flag may be is no value of the file either.
+    let settings = tiny.file("run/adapter/task_settings.json")
+    let text = try String(contentsOf: settings, encoding: .utf8)
+    try text.replacing("\"num_beams\": 1", with: "\"num_beams\": 16777217").write(
+      to: settings, atomically: true, encoding: .utf8)
+    let beams = try tiny.run(
+      ["generate", "--model", tiny.model.path, "--adapter", tiny.file("run/adapter").path], input: "a\tb\n")
+    #expect(beams.exitCode == 1)
+    beams.expectOneError(containing: [
+      "task_settings.json, key 'generation'", "--num-beams 16777217: expected 1 to 256",
+    ])
   }
 
   /// A head that was trained with its labels in another order judges by their names.

@@ -121,7 +121,7 @@ import Testing
     ("pair", "f.csv", "sentence1,label\na,x\nb,\n", "f.csv:3: unknown label \"\""),
     ("pair", "f.csv", "sentence1,label\na,x\nb, \n", "f.csv:3: unknown label \"\""),
     ("pair", "f.csv", "sentence1,label\na,x\nb,x\n", "all labels are \"x\"; expected at least two"),
-    ("pair", "f.jsonl", #"{"sentence1": "a", "label": 1.5}"#, "f.jsonl:1: \"label\" is not a label"),
+    ("pair", "f.jsonl", #"{"sentence1": "a", "label": 1.5}"#, "f.jsonl:1: \"label\" is not a label: found 1.5"),
     (
       "pair", "f.jsonl",
       #"{"sentence1": "a", "label": 1}"# + "\n" + #"{"sentence1": "a", "sentence2": "b", "label": 0}"#,
@@ -138,11 +138,12 @@ import Testing
     ),
     ("regression", "f.csv", "sentence1,label\na,nan\n", "f.csv:2: \"label\" is not a finite number"),
     ("regression", "f.csv", "sentence1,label\na,1e99\n", "f.csv:2: \"label\" is not a finite number"),
-    ("regression", "f.csv", "sentence1,score\na,1\nb,two\n", "f.csv:3: \"score\" is not a finite number"),
+    ("regression", "f.csv", "sentence1,score\na,1\nb,two\n", "f.csv:3: \"score\" is not a finite number: found 'two'"),
     (
       "regression", "f.jsonl", #"{"sentence1": "a", "label": NaN}"#,
-      "f.jsonl:1: expected one JSON object, found malformed JSON"
+      "f.jsonl:1: \"label\" is not a finite number: found NaN"
     ),
+    ("regression", "f.csv", "sentence1,label\na,0x1A\n", "f.csv:2: \"label\" is not a finite number: found '0x1A'"),
     ("regression", "f.jsonl", #"{"sentence1": "a", "label": "2"}"#, "f.jsonl:1: \"label\" is not a finite number"),
     ("regression", "f.jsonl", #"{"sentence1": "a"}"#, "f.jsonl:1: the object has no \"label\""),
   ])

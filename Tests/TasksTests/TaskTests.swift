@@ -109,6 +109,14 @@ import Testing
     }
   }
 
+  /// As Python reads it, and pandas writes it.
+  @Test func theLastOfTwoKeysCountsAndWholeNumbersMayHaveAPoint() throws {
+    try Fixtures.withFolder(["f.jsonl": #"{"text": "a", "label": 1.0, "text": "b"}"# + "\n"]) { folder in
+      let examples = try IMDbTask().examples(at: folder.appendingPathComponent("f.jsonl"))
+      #expect(examples.map(\.source) == ["b"] && examples.map(\.label) == [1])
+    }
+  }
+
   static let good = #"{"label": 1, "text": "x"}"# + "\n"
 
   /// What is wrong with line 2, and what the message must say.
@@ -120,7 +128,9 @@ import Testing
     (#"{"text": "x"}"#, #"the object has no "label""#),
     (#"{"label": 1, "text": 5}"#, #""text" is not text"#),
     (#"{"label": 1, "text": null}"#, #""text" is not text"#),
-    (#"{"label": [], "text": "x"}"#, #""label" is not 0 or 1"#),
+    (#"{"label": [], "text": "x"}"#, #""label" is not 0 or 1: found []"#),
+    (#"{"label": true, "text": "x"}"#, #""label" is not 0 or 1: found true"#),
+    (#"{"label": 1, "text": "x" "a": 2}"#, "(column 26: expected"),
     (#"{"label": 7, "text": "x"}"#, "unknown label 7"),
     (#"{"label": "maybe", "text": "x"}"#, "unknown label maybe"),
     ("\n" + #"{"label": 1, "text": "x"}"#, "an empty line"),
