@@ -22,9 +22,9 @@ func isPresent(_ url: URL) throws -> Bool {
 }
 
 /// - Throws: `CheckpointError` unless `url` is a folder.
-func requireFolder(_ url: URL, purpose: String) throws {
+func requireFolder(_ url: URL, purpose: String, remedy: String = "check the path") throws {
   switch isFolder(url) {
-  case nil: throw CheckpointError.missing(path: url.path, purpose: purpose, remedy: "check the path")
+  case nil: throw CheckpointError.missing(path: url.path, purpose: purpose, remedy: remedy)
   case false?: throw CheckpointError.wrongKind(path: url.path, expected: "a folder", found: "a file")
   case true?: return
   }

@@ -23,7 +23,9 @@ public struct ModelFolder: Sendable {
   ///   missing, or a file that breaks its format.
   public init(_ url: URL) throws {
     self.url = url
-    try requireFolder(url, purpose: "a model folder with config.json and model.safetensors is needed")
+    try requireFolder(
+      url, purpose: "a model folder with config.json and model.safetensors is needed",
+      remedy: "check the path; a model of the Hugging Face hub is fetched first (hf download NAME --local-dir FOLDER)")
     let configURL = url.appendingPathComponent(Self.configName)
     guard try isPresent(configURL) else {
       throw CheckpointError.missing(

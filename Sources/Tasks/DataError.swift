@@ -34,7 +34,7 @@ public enum DataError: DescribedError, Equatable {
     case .unknownTask(let name, let known):
       "there is no task \"\(name)\"; known tasks: \(known.joined(separator: ", "))"
     case .unsuitableForm(let task, let form):
-      "task \(task) cannot be done by \(form.models); it is one for other models"
+      "task \(task) cannot be done by \(form.models): its answers are texts to write; take a T5 or GPT-2"
     case .otherLabels(let task, let labels, let owner, let names):
       "the labels of \(owner) are \(names.joined(separator: ", ")), those of task \(task) \(labels.joined(separator: ", ")); "
         + "name the task that it was trained on"
@@ -76,7 +76,8 @@ public enum DataError: DescribedError, Equatable {
   /// The test files of GLUE are the usual cause of missing labels.
   private static func hint(_ column: String) -> String {
     column == "label"
-      ? "; a test file without labels, such as GLUE's, cannot be judged: evaluate on validation data" : ""
+      ? "; training and evaluation need the labels (of GLUE's test files, which have none, take the validation data); a column of another name must be renamed"
+      : ""
   }
 }
 

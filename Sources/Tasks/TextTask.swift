@@ -4,6 +4,15 @@ import Foundation
 public enum DataSplit: String, Sendable, CaseIterable {
   case train, validation, test
 
+  /// The option of train that names a file of this part.
+  var flag: String {
+    switch self {
+    case .train: "train-file"
+    case .validation: "eval-file"
+    case .test: "test-file"
+    }
+  }
+
   /// Names under which a file of this part is looked for, the first one found counts.
   var fileNames: [String] {
     let names = self == .validation ? ["validation", "dev"] : [rawValue]
@@ -63,10 +72,12 @@ extension TextTask {
     }
     if let url = location(of: split, in: directory) { return url }
     let names = split.fileNames
+    let found = ((try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []).sorted().prefix(5)
     throw DataError.missing(
       directory,
       expected: "there is no \(split.rawValue) data of task \(name) here; expected "
-        + "\(names.dropLast().joined(separator: ", ")) or \(names[names.count - 1]), or name the file itself")
+        + "\(names.dropLast().joined(separator: ", ")) or \(names[names.count - 1]), or name the file itself (--\(split.flag))"
+        + (found.isEmpty ? "; the folder is empty" : "; found are \(found.joined(separator: ", "))"))
   }
 }
 

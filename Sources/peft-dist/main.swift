@@ -34,6 +34,8 @@ func leave(with error: any Error, arguments: [String]) -> Never {
   }
   let isUsage = code == .validationFailure
   var message = isUsage ? text : "peft-dist: error: \(error)"
+  // Those whose options are a group of train's own.
+  for name in ["compare", "sweep"] { message = message.replacing("peft-dist train \(name)", with: "peft-dist \(name)") }
   if isUsage, let path = ConfigurationFile.path(in: arguments) {
     message += "\nSome of these flags may come from the configuration \(path)."
   }
@@ -54,7 +56,7 @@ do {
   if let name = arguments.first(where: { $0.hasPrefix("--") && $0.prefix { $0 != "=" }.utf8.count > 200 }) {
     throw ValidationError("Unknown option '\(name.unicodeScalars.prefix(60))…'")
   }
-  var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(arguments)))
+  var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(Spellings.understood(arguments))))
   try command.run()
   try StandardStreams.flushOutput()
 } catch {
