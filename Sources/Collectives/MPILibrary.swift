@@ -28,6 +28,7 @@ public enum MPILibrary {
   /// - Throws: `CollectivesError.temporaryFolder`.
   static func requireTemporaryFolder() throws {
     let environment = ProcessInfo.processInfo.environment
+    if isAlone(environment), major(of: version) == 4 { return }
     let path = ["TMPDIR", "TEMP", "TMP"].compactMap { environment[$0] }.first { !$0.isEmpty } ?? "/tmp"
     // What is not there is made, as Open MPI itself does.
     try? FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
@@ -40,16 +41,29 @@ public enum MPILibrary {
   static func prepare() {
     // Open MPI 5 does not start without a home, be it one that does not exist.
     setenv("HOME", UserFolders.home ?? "/nonexistent", 0)
-    // A process alone needs neither a daemon of Open MPI 4 beside it nor what that needs: its program, a session folder.
-    setenv("OMPI_MCA_ess_singleton_isolated", "1", 0)
     let environment = ProcessInfo.processInfo.environment
     for (name, value) in settings(major: major(of: version), environment: environment) { setenv(name, value, 0) }
   }
 
+  /// Whether nobody has launched this process as one of several.
+  private static func isAlone(_ environment: [String: String]) -> Bool {
+    !["OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMI_RANK", "PMI_FD", "PMI_SIZE"].contains {
+      environment[$0] != nil
+    }
+  }
+
+  /// A process alone needs no transport. Open MPI 4 would start a daemon beside it, and without that all such processes of a
+  /// machine would share one session folder and take it from each other; it does without both.
+  ///
   /// Ranks of one machine speak through shared memory. Open MPI 5 opens its TCP transport all the same and warns on every
   /// rank where it finds no network ("Unable to find reachable pairing between local and remote interfaces"); so it is left
   /// out there, unless someone chose the transports.
   static func settings(major: Int?, environment: [String: String]) -> [String: String] {
+    if isAlone(environment) {
+      return [
+        "OMPI_MCA_btl": "self", "OMPI_MCA_ess_singleton_isolated": "1", "OMPI_MCA_orte_create_session_dirs": "0",
+      ]
+    }
     guard let major, major >= 5, let size = environment["OMPI_COMM_WORLD_SIZE"],
       size == environment["OMPI_COMM_WORLD_LOCAL_SIZE"],
       !["OMPI_MCA_btl", "OMPI_MCA_pml"].contains(where: { environment[$0] != nil })

@@ -22,8 +22,11 @@ import Testing
     #expect(settings(5, "3", "3") == ["OMPI_MCA_btl": "self,sm"])
     #expect(settings(6, "1", "1") == ["OMPI_MCA_btl": "self,sm"])
     #expect(settings(4, "3", "3").isEmpty && settings(nil, "3", "3").isEmpty)
-    #expect(settings(5, "3", "2").isEmpty && settings(5, nil, nil).isEmpty)
+    #expect(settings(5, "3", "2").isEmpty)
     #expect(settings(5, "3", "3", ["OMPI_MCA_btl": "^openib"]).isEmpty)
     #expect(settings(5, "3", "3", ["OMPI_MCA_pml": "ucx"]).isEmpty)
+    // Alone, and as a task of Slurm.
+    #expect(settings(4, nil, nil)["OMPI_MCA_btl"] == "self")
+    #expect(settings(4, nil, nil, ["PMIX_RANK": "0"]).isEmpty)
   }
 }
