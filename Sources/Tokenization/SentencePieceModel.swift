@@ -125,6 +125,12 @@ public final class SentencePieceModel: @unchecked Sendable {
     var buffer = [CChar](repeating: 0, count: 512)
     let status = buffer.withUnsafeMutableBufferPointer { body($0.baseAddress, $0.count) }
     let text = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-    return (status, String(decoding: text, as: UTF8.self))
+    return (status, withoutSource(String(decoding: text, as: UTF8.self)))
+  }
+
+  /// The library's message without the line of its source: `./src/trainer_interface.cc(67) [condition] text`.
+  private static func withoutSource(_ message: String) -> String {
+    guard let match = message.wholeMatch(of: /(?s)\S+\.cc\(\d+\) \[(.*?)\]\s*(.*)/) else { return message }
+    return match.2.isEmpty ? "\(match.1) does not hold" : String(match.2)
   }
 }

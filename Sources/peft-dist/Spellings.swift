@@ -63,7 +63,9 @@ enum Spellings {
       }
       let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       let name = parts[0].dropFirst(2).replacing("_", with: "-")
-      if commands.contains(arguments.first ?? ""), let own = known.first(where: { $0.value.contains(String(name)) })?.key {
+      if commands.contains(arguments.first ?? ""),
+        let own = known.first(where: { $0.value.contains(String(name)) })?.key
+      {
         throw ValidationError("Unknown option '\(parts[0])': here it is \(own)")
       }
       result.append((["--" + name] + parts.dropFirst().map(String.init)).joined(separator: "="))

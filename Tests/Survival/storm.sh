@@ -13,12 +13,13 @@
 #   --method NAME     default lora
 #   --patience N      seconds the other ranks may take to leave; default 30
 #   --task NAME       default imdb
+#   --batch N         examples of a step, default 8: steps should take longer than the disk takes for a checkpoint
 #   --program FILE    default .build/release/peft-dist
 #   --work DIR        keep the runs there; default: a temporary folder
 set -uo pipefail
 . "$(dirname "$0")/training.bash"
 
-runs=30 seed=1 max_kills=3 method=lora patience=30
+runs=30 seed=1 max_kills=3 method=lora patience=30 batch=8
 while (($#)); do
   case $1 in
   -h | --help)
@@ -30,6 +31,7 @@ while (($#)); do
   case $1 in
   --runs) runs=$2 ;;
   --seed) seed=$2 ;;
+  --batch) batch=$2 ;;
   --max-kills) max_kills=$2 ;;
   --method) method=$2 ;;
   --patience) patience=$2 ;;
@@ -38,7 +40,7 @@ while (($#)); do
   shift 2
 done
 prepare
-flags+=(--method "$method" --keep-checkpoints 2)
+flags+=(--method "$method" --keep-checkpoints 2 --global-batch-size "$batch")
 RANDOM=$seed
 
 # Where in its life the attempt was when it was killed, from what it said ($2: the step it began at, if it came that far)
