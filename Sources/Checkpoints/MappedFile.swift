@@ -1,13 +1,17 @@
+import CKernels
 import Foundation
+import Synchronization
 
 /// The bytes of a file, mapped read-only into memory for as long as this object lives.
 ///
 /// Pages are read when first touched and shared by all processes of a node. The file must not be shortened
-/// meanwhile: an access beyond its end would end the process. Replacing it by `rename`, as `AtomicFile` does,
+/// meanwhile: an access beyond its end ends the process, with a sentence that names the file. Replacing it by `rename`, as `AtomicFile` does,
 /// is harmless.
 ///
 /// Safety of `@unchecked Sendable`: the memory is never written.
 final class MappedFile: @unchecked Sendable {
+  private static let lock = Mutex<Void>(())
+
   let path: String
   /// Valid only while this object lives: who does not hold it in a property uses `withBytes`.
   let bytes: UnsafeRawBufferPointer
@@ -37,6 +41,7 @@ final class MappedFile: @unchecked Sendable {
       throw CheckpointError.system(action: "map into memory", path: path, code: errno)
     }
     bytes = UnsafeRawBufferPointer(start: address, count: size)
+    Self.lock.withLock { _ in mapped_file_begin(address, size, path) }
   }
 
   /// Calls `body` with the contents, which are there until it returns.
@@ -45,6 +50,8 @@ final class MappedFile: @unchecked Sendable {
   }
 
   deinit {
-    if let address = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: address), bytes.count) }
+    guard let address = bytes.baseAddress else { return }
+    Self.lock.withLock { _ in mapped_file_end(address) }
+    munmap(UnsafeMutableRawPointer(mutating: address), bytes.count)
   }
 }

@@ -148,6 +148,15 @@ extension ModelFolder {
   private static let sampleByteCount = 1 << 20
   private static let samplesPerFile = 256
 
+  /// Tells at once whether the weights may have been written to since another call.
+  public func stamp() -> String {
+    weightFiles.map { file in
+      var status = stat()
+      guard stat(file.path, &status) == 0 else { return "\(file.path) gone" }
+      return "\(status.st_dev) \(status.st_ino) \(status.st_size) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
+    }.joined(separator: "; ")
+  }
+
   /// 64 hexadecimal digits that tell this model from any other one: SHA-256 over `config.json` and all
   /// weights.
   ///

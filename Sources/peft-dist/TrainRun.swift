@@ -31,6 +31,8 @@ struct TrainRun {
   let objective: Objective?
   /// Learning rate, of several methods that of each.
   private let rateText: String
+  /// Of the base, as all ranks have read it.
+  private let modelIdentity: String
   let start = Stopwatch()
 
   /// How far a run has come.
@@ -67,7 +69,7 @@ struct TrainRun {
     let validationData = try Self.validationLocation(flags, task).map { [place] in
       try place.digest(ofData: $0, over: world)
     }
-    let modelIdentity = try place.agree(over: world, adapters: flags.initAdapter.map { [$0] } ?? [])
+    modelIdentity = try place.agree(over: world, adapters: flags.initAdapter.map { [$0] } ?? [])
     if let head = place.model.description.head, let old = head.replacedLabelCount, flags.initAdapter == nil {
       RunLog.warning(
         "the head of \(choice.folder.url.path) for \(old) labels gives way to a new one for \(head.labels.count), as "
@@ -213,6 +215,7 @@ struct TrainRun {
     let cacheUse = try trainer.cacheUse()
     let peak = "\(ProcessMemory.peakMegabytes)"
     let peaks = try world?.gatherAtAll(peak) ?? [peak]
+    try place.requireUnchangedModel(modelIdentity)
     guard let folder else { return .done }
     let adapter = try folder.writeAdapter(
       tuned.adapterFiles(baseModelName: flags.model.model), baseFolder: place.folder.url,

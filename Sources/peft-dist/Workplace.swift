@@ -24,6 +24,8 @@ struct Workplace {
   /// Data that was read here, for the next run in the same place.
   private let data: DatasetShelf
   private let head: HeadRequest
+  /// Of the base as it was opened.
+  private let modelStamp: String
 
   /// - Parameters:
   ///   - head: what the task wants of a classifier.
@@ -41,6 +43,7 @@ struct Workplace {
     model = try ModelCatalogue.load(folder, head: head)
     tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
+    modelStamp = folder.stamp()
     weights = try Self.weights(of: model, precision, folder: folder, cache: cache, over: world)
     if let note = precision.note { RunLog.notice(note) }
     let count = try threads ?? Self.coresForThisRank(world)
@@ -53,6 +56,7 @@ struct Workplace {
   /// The place with another head on the base, for a run of another task or seed; itself where that is no matter.
   init(_ other: Workplace, head: HeadRequest, cache: URL) throws {
     (world, folder, tokenizer, workers, data) = (other.world, other.folder, other.tokenizer, other.workers, other.data)
+    modelStamp = other.modelStamp
     guard other.model.description.head != nil, head != other.head else {
       (self.head, model, weights) = (other.head, other.model, other.weights)
       return
@@ -263,6 +267,24 @@ struct Workplace {
       _ = try RankAgreement.digest(of: "the adapter", at: url, over: world) { try FolderDigest.sha256(of: url) }
     }
     return identity
+  }
+
+  /// Sees to it that the base is still the one that ``agree(over:adapters:)`` has read: whoever writes into its files while they
+  /// are mapped changes what is computed.
+  ///
+  /// - Throws: `ChangedModel`.
+  func requireUnchangedModel(_ identity: String) throws {
+    guard folder.stamp() != modelStamp else { return }
+    // Files may have been replaced by others under the same names: what is mapped counts.
+    guard try folder.identity() == identity else { throw ChangedModel(path: folder.url.path) }
+  }
+
+  struct ChangedModel: DescribedError, Equatable {
+    let path: String
+    var description: String {
+      "the weights in \(path) were written to during the run, so that its result belongs to no model; no adapter is saved. Fetch the "
+        + "model again and start afresh; replace its files by renaming others over them"
+    }
   }
 
   private func read(

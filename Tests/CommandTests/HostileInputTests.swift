@@ -72,6 +72,37 @@ import Testing
     #expect(run.errors.utf8.count < 10_000)
   }
 
+  /// Files that somebody writes into while they are mapped.
+  @Test func aModelThatIsWrittenToDuringTheRunGivesNoAdapter() throws {
+    let tiny = try TinyRun()
+    let weights = tiny.file("model/model.safetensors")
+    let size = try Data(contentsOf: weights).count
+    func run(_ output: String, _ spoil: (FileHandle) throws -> Void) throws -> MPIRun {
+      let program = try tiny.start(tiny.training(to: output, ["--save-every", "1", "--leaf-tokens", "4096"]), faults: "slow:0:3")
+      let deadline = Date(timeIntervalSinceNow: 30)
+      while !FileManager.default.fileExists(atPath: tiny.file("\(output)/checkpoints/step-000002").path),
+        Date() < deadline
+      {
+        usleep(1000)
+      }
+      let file = try FileHandle(forUpdating: weights)
+      try spoil(file)
+      try file.close()
+      return program.outcome(timeoutSeconds: 50)
+    }
+    let written = try run("written") { file in
+      try file.seek(toOffset: UInt64(size - 8))
+      try file.write(contentsOf: Data([1, 2, 3, 4]))
+    }
+    #expect(written.exitCode == 1)
+    written.expectOneError(containing: [tiny.model.path, "were written to during the run", "no adapter is saved"])
+    #expect(!FileManager.default.fileExists(atPath: tiny.file("written/adapter").path))
+    let shortened = try run("shortened") { file in try file.truncate(atOffset: 4096) }
+    #expect(shortened.exitCode == 1, "\(shortened.errors)")
+    shortened.expectOneError(containing: [weights.path, "has become shorter"])
+    #expect(!FileManager.default.fileExists(atPath: tiny.file("shortened/adapter").path))
+  }
+
   @Test func aPipeOfACommandIsReadToItsEnd() throws {
     let tiny = try TinyRun()
     let pipe = tiny.file("settings").path

@@ -250,6 +250,11 @@ uint16_t reference_float_to_bf16(float x);
 // Whether SIGHUP was ignored when the process began, as under nohup; libraries may have changed that since.
 int process_ignored_hangup(void);
 
+// A file is mapped from `start` on, and is not any more: if it becomes shorter meanwhile, the end of the process names it. One call
+// at a time.
+void mapped_file_begin(const void *start, long size, const char *path);
+void mapped_file_end(const void *start);
+
 // Writes a range of an open file to the disk and waits for it; 0, or -1 where the file system or device knows no such thing.
 int file_range_to_disk(int descriptor, long start, long count);
 
