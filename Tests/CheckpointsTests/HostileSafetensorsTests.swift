@@ -136,7 +136,7 @@ struct HostileSafetensorsTests {
 
   @Test func deviceInsteadOfFile() throws {
     let error = try checkpointError { try SafetensorsFile(URL(fileURLWithPath: "/dev/zero")) }
-    #expect(error == .wrongKind(path: "/dev/zero", expected: "a file", found: "a special file"))
+    #expect(error == .wrongKind(path: "/dev/zero", expected: "a file", found: "a device or socket"))
   }
 
   @Test func fileThatIsNotThere() throws {

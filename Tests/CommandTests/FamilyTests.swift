@@ -166,7 +166,8 @@ import Testing
     let run = try tiny.tiny.run(tiny.arguments("run", ["--max-source-length", "120"]))
     #expect(run.exitCode == 1)
     #expect(
-      run.errors.contains("the model has 128 positions") && run.errors.contains("--max-source-length to at most 116"),
+      run.errors.contains("--max-source-length 120 is more than the model has room for: of its 128 positions")
+        && run.errors.contains("at most 116 would fit"),
       "\(run.errors)")
   }
 

@@ -78,7 +78,8 @@ import Testing
     let weights = tiny.file("model/model.safetensors")
     let size = try Data(contentsOf: weights).count
     func run(_ output: String, _ spoil: (FileHandle) throws -> Void) throws -> MPIRun {
-      let program = try tiny.start(tiny.training(to: output, ["--save-every", "1", "--leaf-tokens", "4096"]), faults: "slow:0:3")
+      let program = try tiny.start(
+        tiny.training(to: output, ["--save-every", "1", "--leaf-tokens", "4096"]), faults: "slow:0:3")
       let deadline = Date(timeIntervalSinceNow: 30)
       while !FileManager.default.fileExists(atPath: tiny.file("\(output)/checkpoints/step-000002").path),
         Date() < deadline

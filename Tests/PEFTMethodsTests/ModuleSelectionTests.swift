@@ -70,6 +70,9 @@ import Testing
     #expect(try paths(.expression(".*SelfAttention\\.(q|v)")).count == 8)
     #expect(
       try paths(.expression("encoder\\.block\\.1\\..*\\.q")) == ["encoder.block.1.layer.0.SelfAttention.q"])
+    // As Python's re, with looks behind and ahead, and groups with names.
+    #expect(try paths(.expression(".*(?<=SelfAttention\\.)(?P<side>q|v)")).count == 8)
+    #expect(try paths(.expression("(?!decoder).*SelfAttention\\.q")).allSatisfy { $0.hasPrefix("encoder.") })
     #expect(throws: MethodError.self) { try paths(.expression("SelfAttention\\.q")) }
     #expect(throws: MethodError.self) { try paths(.expression("q")) }
   }

@@ -128,8 +128,14 @@ import Testing
       "f.jsonl:2: expected no \"sentence2\" as in the lines before, found one"
     ),
     ("mrpc", "f.tsv", "sentence1\tsentence2\na\tb\n", "f.tsv:1: the first line names no column \"label\""),
-    ("rte", "test.tsv", "index\tsentence1\tsentence2\n0\ta\tb\n", "without labels, such as GLUE's"),
-    ("rte", "f.jsonl", #"{"sentence1": "a", "sentence2": "b"}"#, "without labels, such as GLUE's"),
+    (
+      "rte", "test.tsv", "index\tsentence1\tsentence2\n0\ta\tb\n",
+      "training and evaluation need the labels (of GLUE's test files"
+    ),
+    (
+      "rte", "f.jsonl", #"{"sentence1": "a", "sentence2": "b"}"#,
+      "training and evaluation need the labels (of GLUE's test files"
+    ),
     ("sst2", "f.jsonl", #"{"sentence": "a", "label": -1}"#, "f.jsonl:1: label -1 stands for none"),
     ("sst2", "f.tsv", "sentence\tlabel\na\tpositively\n", "f.tsv:2: unknown label positively"),
     (
