@@ -44,7 +44,7 @@ public struct BERTConfiguration: Sendable {
     feedForwardSize = try config.dimension("intermediate_size")
     positionCount = try config.dimension("max_position_embeddings")
     typeCount = try config["type_vocab_size"].map { _ in try config.dimension("type_vocab_size") } ?? 2
-    normEpsilon = Float(try config.optionalDouble("layer_norm_eps") ?? 1e-12)
+    normEpsilon = try config.epsilon("layer_norm_eps", default: 1e-12)
     let hidden = Float(try config.rate("hidden_dropout_prob", default: 0.1))
     dropoutRates = DropoutRates(
       hidden: hidden, embedding: hidden,
@@ -53,6 +53,9 @@ public struct BERTConfiguration: Sendable {
         ?? hidden)
     activation = try config.activation("hidden_act", default: "gelu")
     initializerRange = try config.optionalDouble("initializer_range") ?? 0.02
+    guard initializerRange >= 0, initializerRange <= 1e6 else {
+      throw config.error("initializer_range", expected: "a number from 0 to 1000000")
+    }
     guard try config.optionalString("position_embedding_type") ?? "absolute" == "absolute" else {
       throw config.error("position_embedding_type", expected: "absolute")
     }

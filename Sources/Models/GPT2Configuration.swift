@@ -38,7 +38,7 @@ public struct GPT2Configuration: Sendable {
       throw config.error("n_head", expected: "a divisor of n_embd \(hiddenSize)")
     }
     feedForwardSize = config["n_inner"] == nil ? 4 * hiddenSize : try config.dimension("n_inner")
-    normEpsilon = Float(try config.optionalDouble("layer_norm_epsilon") ?? 1e-5)
+    normEpsilon = try config.epsilon("layer_norm_epsilon", default: 1e-5)
     dropoutRates = DropoutRates(
       hidden: Float(try config.rate("resid_pdrop", default: 0.1)),
       embedding: Float(try config.rate("embd_pdrop", default: 0.1)),

@@ -37,6 +37,13 @@ extension JSONObject {
     return rate
   }
 
+  /// What a norm adds to a variance before it takes the root.
+  func epsilon(_ key: String, default missing: Double) throws -> Float {
+    let epsilon = try optionalDouble(key) ?? missing
+    guard (0...1).contains(epsilon) else { throw error(key, expected: "a number from 0 to 1") }
+    return Float(epsilon)
+  }
+
   /// An activation by HF's name.
   func activation(_ key: String, default missing: String) throws -> activation_kind {
     guard let kind = Self.activations[try optionalString(key) ?? missing] else {

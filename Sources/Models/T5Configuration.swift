@@ -48,7 +48,7 @@ public struct T5Configuration: Sendable {
       throw config.error(
         "relative_attention_num_buckets", expected: "a multiple of 4 below twice the maximum distance \(maxDistance)")
     }
-    normEpsilon = Float(try config.optionalDouble("layer_norm_epsilon") ?? 1e-6)
+    normEpsilon = try config.epsilon("layer_norm_epsilon", default: 1e-6)
     dropoutRate = Float(try config.rate("dropout_rate", default: 0.1))
 
     let isMT5 = try config.optionalString("model_type") == "mt5"

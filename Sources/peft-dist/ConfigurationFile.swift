@@ -65,12 +65,16 @@ enum ConfigurationFile {
     }
     let known = KnownFlags(command)
     let name = type(of: command).configuration.commandName ?? "train"
+    var seen: [String: String] = [:]
     return try mapping.flatMap { node, value -> [String] in
       let line = (node.mark?.line).map { "line \($0): " } ?? ""
       guard let key = node.string, let kind = known.kinds[key.replacing("_", with: "-")] else {
         throw Failure.malformed(
           path: path,
           reason: "\(line)'\(node.string ?? "?")' is not the name of a flag; `peft-dist \(name) --help` lists them")
+      }
+      if let other = seen.updateValue(key, forKey: key.replacing("_", with: "-")) {
+        throw Failure.malformed(path: path, reason: "\(line)'\(key)' is there already, as '\(other)'; keep one of them")
       }
       if value.null != nil { return [] }
       let flag = "--" + key.replacing("_", with: "-")

@@ -220,6 +220,14 @@ import Testing
     .init(
       name: "not a projection", flags: ["--method", "lora", "--target-modules", "layer_norm"], ranks: nil,
       parts: ["--target-modules matches 'encoder.block.0.layer.0.layer_norm'", "no linear projection"]),
+    .init(
+      name: "an epsilon below zero", ranks: nil,
+      parts: ["config.json, key 'layer_norm_epsilon': expected a number from 0 to 1, found -1"]
+    ) {
+      try $0.edit("model/config.json") {
+        $0 = Data(String(decoding: $0, as: UTF8.self).dropLast().appending(", \"layer_norm_epsilon\": -1}").utf8)
+      }
+    },
     .init(name: "a file in the way", parts: ["/run", "expected a folder, found a file"]) {
       try Data().write(to: $0.file("run"))
     },

@@ -117,6 +117,15 @@ import Testing
     #expect(settings.contains("learning_rate: 0.25"))
   }
 
+  @Test func oneSettingInTwoSpellingsIsRefused() throws {
+    let tiny = try TinyRun()
+    let file = tiny.file("settings.yaml")
+    try Data("learning_rate: 0.1\nlearning-rate: 0.2\n".utf8).write(to: file)
+    let run = try tiny.run(tiny.training(to: "run", ["--config", file.path]))
+    #expect(run.exitCode == 1)
+    run.expectOneError(containing: ["line 2: 'learning-rate' is there already, as 'learning_rate'"])
+  }
+
   @Test func aFreshModelOfAbsurdSizeIsRefused() throws {
     let tiny = try TinyRun()
     let base = ["init-model", "--family", "t5", "--vocab-size", "64", "--heads", "1", "--output", tiny.file("m").path]
