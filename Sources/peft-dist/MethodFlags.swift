@@ -92,6 +92,8 @@ struct MethodFlags: ParsableArguments {
   var encoderLayers = 2
 
   func validate() throws {
+    // Each layer of the LSTM is a frame more where its graph is taken down.
+    try OptionRanges.check([("--encoder-layers", encoderLayers, 1)], most: 256)
     guard ["random", "vocabulary", "text", "class-labels", "file"].contains(promptInit) else {
       throw ValidationError("--prompt-init \(promptInit): expected random, vocabulary, text, class-labels or file")
     }
