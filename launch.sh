@@ -201,24 +201,25 @@ run_line() {
   done
   child=""
   kill "$guard" 2>/dev/null || true
-  if ((status == 75)); then say "stopped after saving; the same command with --resume goes on from there"; fi
+  if ((status == 75)); then say "stopped, with what there was to save; the same command with --resume goes on from there"; fi
 }
 
 # Ends mpirun, $1, where a rank has ended the job and mpirun does not: it may wait for minutes for a host that is gone.
 end_after_verdict() {
   trap - INT TERM HUP USR1
+  # A sleep outlives this shell by a moment, and must not keep open a pipe that somebody reads.
   while kill -0 "$1" 2>/dev/null; do
     if [[ -e $PEFT_DIST_VERDICT_FILE ]]; then
-      sleep "$verdict_patience"
+      sleep "$verdict_patience" >/dev/null 2>&1
       if kill -0 "$1" 2>/dev/null; then
         say "the ranks have ended the job $verdict_patience s ago and mpirun has not noticed: ending it"
         kill -TERM -- "-$1" 2>/dev/null || true
-        sleep 5
+        sleep 5 >/dev/null 2>&1
         kill -KILL -- "-$1" 2>/dev/null || true
       fi
       return 0
     fi
-    sleep 1
+    sleep 1 >/dev/null 2>&1
   done
 }
 

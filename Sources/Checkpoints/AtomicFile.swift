@@ -32,8 +32,7 @@ public enum AtomicFile {
     let url = try target(of: url)
     guard try isReplaceable(url) else { return try writeInPlace(to: url, body) }
     let folder = url.deletingLastPathComponent()
-    let number = serial.add(1, ordering: .relaxed).newValue
-    let temporary = folder.appendingPathComponent(temporaryPrefix(of: url) + "\(getpid())-\(number)")
+    let temporary = URL(fileURLWithPath: temporaryPath(of: url))
     do {
       let digest = try writeInPlace(to: temporary, named: url.path, body)
       try systemCall("write", url.path) { Int(rename(temporary.path, url.path)) }
@@ -66,6 +65,13 @@ public enum AtomicFile {
   }
 
   private static func temporaryPrefix(of url: URL) -> String { ".\(url.lastPathComponent).partial-" }
+
+  /// Where a writer may put the new contents of `url` until they are whole, in the same folder; another path each time.
+  public static func temporaryPath(of url: URL) -> String {
+    let number = serial.add(1, ordering: .relaxed).newValue
+    return url.deletingLastPathComponent().appendingPathComponent(temporaryPrefix(of: url) + "\(getpid())-\(number)")
+      .path
+  }
 
   /// Removes temporary files of writers of `url` that were killed. That nobody is writing it now is the caller's duty.
   public static func removeLeftovers(of url: URL) {

@@ -6,16 +6,22 @@ import Foundation
 /// - Throws: `CheckpointError` if it cannot be read.
 public func sha256(of url: URL) throws -> String { try MappedFile(url).withBytes { sha256($0) } }
 
-/// SHA-256 of bytes in memory, as 64 hexadecimal digits. Those of a mapped file come from a disk, which may be slow: every few
-/// megabytes are a sign of progress.
+/// SHA-256 of bytes in memory, as 64 hexadecimal digits.
 public func sha256(_ bytes: UnsafeRawBufferPointer) -> String {
   var hash = SHA256()
-  for start in stride(from: 0, to: bytes.count, by: diskPieceSize) {
-    let end = min(start + diskPieceSize, bytes.count)
-    hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
-    PhaseBoard.tick()
-  }
+  hash.update(mapped: bytes)
   return hash.finalize().hexadecimal
+}
+
+extension SHA256 {
+  /// Takes up bytes that may be those of a mapped file and come from a slow disk: every few megabytes are a sign of progress.
+  mutating func update(mapped bytes: UnsafeRawBufferPointer) {
+    for start in stride(from: 0, to: bytes.count, by: diskPieceSize) {
+      let end = min(start + diskPieceSize, bytes.count)
+      update(bufferPointer: UnsafeRawBufferPointer(rebasing: bytes[start..<end]))
+      PhaseBoard.tick()
+    }
+  }
 }
 
 /// Bytes that even a slow disk reads or writes well within any time-out.

@@ -7,7 +7,7 @@ extension JSON {
   /// A number without fraction and exponent that fits 64 bits becomes `.integer`, any other one `.double`.
   /// - Parameter origin: the file, for the error message.
   /// - Throws: `CheckpointError.malformedJSON` with line and column: bad UTF-8, bad syntax, a key twice in
-  ///   one object, text after the document, more than 128 levels.
+  ///   one object unless `repeatedKeys` allows that, text after the document, more than 128 levels.
   public static func decode(
     _ bytes: some Collection<UInt8>, origin: String, repeatedKeys: RepeatedKeys = .areRefused
   ) throws -> JSON {

@@ -1,12 +1,13 @@
 import CKernels
+import Diagnostics
 import Foundation
 import Synchronization
 
 /// The bytes of a file, mapped read-only into memory for as long as this object lives.
 ///
 /// Pages are read when first touched and shared by all processes of a node. The file must not be shortened
-/// meanwhile: an access beyond its end ends the process, with a sentence that names the file. Replacing it by `rename`, as `AtomicFile` does,
-/// is harmless.
+/// meanwhile: an access beyond its end ends the process, with a sentence that names the file. Replacing it by
+/// `rename`, as `AtomicFile` does, is harmless.
 ///
 /// Safety of `@unchecked Sendable`: the memory is never written.
 final class MappedFile: @unchecked Sendable {
@@ -23,13 +24,7 @@ final class MappedFile: @unchecked Sendable {
     var status = stat()
     try systemCall("look at", path) { Int(fstat(descriptor.number, &status)) }
     guard status.st_mode & S_IFMT == S_IFREG else {
-      let found =
-        switch status.st_mode & S_IFMT {
-        case S_IFDIR: "a folder"
-        case S_IFIFO: "a pipe, which can be read only once; write it to a file first"
-        default: "a device or socket"
-        }
-      throw CheckpointError.wrongKind(path: path, expected: "a file", found: found)
+      throw CheckpointError.wrongKind(path: path, expected: "a file", found: FileContents.name(of: status.st_mode))
     }
     guard status.st_size > 0 else {
       bytes = UnsafeRawBufferPointer(start: nil, count: 0)

@@ -1,5 +1,4 @@
 import Crypto
-import Diagnostics
 import Foundation
 
 /// A model as the Hugging Face hub stores it: `config.json` and the weights in one or several safetensors
@@ -148,13 +147,26 @@ extension ModelFolder {
   private static let sampleByteCount = 1 << 20
   private static let samplesPerFile = 256
 
-  /// Tells at once whether the weights may have been written to since another call.
-  public func stamp() -> String {
+  /// Which file lies at a path, and when it was written to.
+  public struct Stamp: Sendable, Equatable {
+    fileprivate var place: [UInt64] = []
+    fileprivate var content: [Int] = []
+  }
+
+  /// Of the weight files as they lie there now; empty for one that is gone.
+  public func stamps() -> [Stamp] {
     weightFiles.map { file in
       var status = stat()
-      guard stat(file.path, &status) == 0 else { return "\(file.path) gone" }
-      return "\(status.st_dev) \(status.st_ino) \(status.st_size) \(status.st_mtim.tv_sec) \(status.st_mtim.tv_nsec)"
-    }.joined(separator: "; ")
+      guard stat(file.path, &status) == 0 else { return Stamp() }
+      return Stamp(
+        place: [UInt64(status.st_dev), UInt64(status.st_ino)],
+        content: [Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec])
+    }
+  }
+
+  /// Whether a file that is mapped may have been written to since then. One that another has taken the place of stays as it was.
+  public func mayBeWritten(since earlier: [Stamp]) -> Bool {
+    zip(earlier, stamps()).contains { $0.place == $1.place && $0.content != $1.content }
   }
 
   /// 64 hexadecimal digits that tell this model from any other one: SHA-256 over `config.json` and all
@@ -171,11 +183,7 @@ extension ModelFolder {
     for file in weightFiles {
       withUnsafeBytes(of: UInt64(file.bytes.count).littleEndian) { hash.update(bufferPointer: $0) }
       for range in isSampled ? Self.samples(of: file.bytes) : [file.bytes.indices] {
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: diskPieceSize) {
-          let piece = file.bytes[start..<min(start + diskPieceSize, range.upperBound)]
-          hash.update(bufferPointer: UnsafeRawBufferPointer(rebasing: piece))
-          PhaseBoard.tick()
-        }
+        hash.update(mapped: UnsafeRawBufferPointer(rebasing: file.bytes[range]))
       }
     }
     return hash.finalize().hexadecimal

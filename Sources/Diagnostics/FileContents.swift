@@ -22,19 +22,17 @@ public enum FileContents {
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw Unreadable(String(cString: strerror(errno))) }
-    switch kind(status) {
-    case .file:
+    switch status.st_mode & S_IFMT {
+    case S_IFREG:
       guard status.st_size <= limit else {
         throw Unreadable("it has \(status.st_size) bytes, more than the \(limit) that such a file may have")
       }
       return try bytes(descriptor, limit: limit)
-    case .pipe where takesPipes:
+    case S_IFIFO where takesPipes:
       try waitForWriter(descriptor)
       _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
       return try bytes(descriptor, limit: limit)
-    case .pipe: throw Unreadable("it is a pipe, which can be read only once; write it to a file first")
-    case .folder: throw Unreadable("it is a folder; name a file")
-    case .other: throw Unreadable("it is a device or socket; name a file")
+    default: throw Unreadable("it is \(name(of: status.st_mode))")
     }
   }
 
@@ -42,22 +40,15 @@ public enum FileContents {
   public static func requireFile(_ path: String) throws {
     var status = stat()
     guard stat(path, &status) == 0 else { throw Unreadable(String(cString: strerror(errno))) }
-    switch kind(status) {
-    case .file: return
-    case .pipe: throw Unreadable("it is a pipe, which can be read only once; write it to a file first")
-    case .folder: throw Unreadable("it is a folder; name a file")
-    case .other: throw Unreadable("it is a device or socket; name a file")
-    }
+    guard status.st_mode & S_IFMT == S_IFREG else { throw Unreadable("it is \(name(of: status.st_mode))") }
   }
 
-  private enum Kind { case file, pipe, folder, other }
-
-  private static func kind(_ status: stat) -> Kind {
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: .file
-    case S_IFIFO: .pipe
-    case S_IFDIR: .folder
-    default: .other
+  /// What lies where a file should, with what helps.
+  public static func name(of mode: mode_t) -> String {
+    switch mode & S_IFMT {
+    case S_IFIFO: "a pipe, which can be read only once; write it to a file first"
+    case S_IFDIR: "a folder"
+    default: "a device or socket"
     }
   }
 

@@ -70,12 +70,8 @@ final class WeightCache: @unchecked Sendable {
     if let found = try whole(file, byteCount: total, isChecked: false) { return found }
     let size = total + Mapping.pageSize
     // Nobody else has the lock, so nobody is writing.
-    let folder = file.deletingLastPathComponent()
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-    where name.hasPrefix(file.lastPathComponent + ".partial-") {
-      unlink(folder.appendingPathComponent(name).path)
-    }
-    let temporary = file.path + ".partial-\(getpid())"
+    AtomicFile.removeLeftovers(of: file)
+    let temporary = AtomicFile.temporaryPath(of: file)
     let descriptor = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     func failure() -> PackingError {
       .unusableCache(path: temporary, reason: String(cString: strerror(errno)))

@@ -211,7 +211,7 @@ public final class Trainer {
     }
     state.evaluatedStep = state.step
     // What was saved meanwhile does not know it.
-    submittedStep = -1
+    submittedStep = nil
     var members: [String: JSON] = [
       "step": .integer(state.step), "epoch": .double(epoch), "eval_loss": .finite(report.loss),
       "eval_examples": .integer(report.exampleCount),

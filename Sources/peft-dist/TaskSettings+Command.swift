@@ -18,7 +18,7 @@ extension TaskSettings {
 extension SearchFlags {
   /// The flags, and where they are silent how answers were generated that judged in training.
   ///
-  /// - Throws: `CheckpointError` naming file and key, for a value of another kind.
+  /// - Throws: `CheckpointError` naming file and key, for a value of another kind; `BadGeneration` for one that no flag may have.
   func filled(from settings: TaskSettings?) throws -> SearchFlags {
     guard let settings else { return self }
     let file = JSONObject(settings.generation, origin: "\(settings.origin), generation")

@@ -25,7 +25,7 @@ struct Workplace {
   private let data: DatasetShelf
   private let head: HeadRequest
   /// Of the base as it was opened.
-  private let modelStamp: String
+  private let modelStamps: [ModelFolder.Stamp]
 
   /// - Parameters:
   ///   - head: what the task wants of a classifier.
@@ -43,7 +43,7 @@ struct Workplace {
     model = try ModelCatalogue.load(folder, head: head)
     tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
-    modelStamp = folder.stamp()
+    modelStamps = folder.stamps()
     weights = try Self.weights(of: model, precision, folder: folder, cache: cache, over: world)
     if let note = precision.note { RunLog.notice(note) }
     let count = try threads ?? Self.coresForThisRank(world)
@@ -56,7 +56,7 @@ struct Workplace {
   /// The place with another head on the base, for a run of another task or seed; itself where that is no matter.
   init(_ other: Workplace, head: HeadRequest, cache: URL) throws {
     (world, folder, tokenizer, workers, data) = (other.world, other.folder, other.tokenizer, other.workers, other.data)
-    modelStamp = other.modelStamp
+    modelStamps = other.modelStamps
     guard other.model.description.head != nil, head != other.head else {
       (self.head, model, weights) = (other.head, other.model, other.weights)
       return
@@ -274,8 +274,7 @@ struct Workplace {
   ///
   /// - Throws: `ChangedModel`.
   func requireUnchangedModel(_ identity: String) throws {
-    guard folder.stamp() != modelStamp else { return }
-    // Files may have been replaced by others under the same names: what is mapped counts.
+    guard folder.mayBeWritten(since: modelStamps) else { return }
     guard try folder.identity() == identity else { throw ChangedModel(path: folder.url.path) }
   }
 
