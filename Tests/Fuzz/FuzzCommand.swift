@@ -47,8 +47,10 @@ struct FuzzCommand: ParsableCommand {
       var limits = rlimit(rlim_cur: limit, rlim_max: limit)
       setrlimit(__rlimit_resource_t(resource.rawValue), &limits)
     }
+    // Executions have folders of their own.
     let program =
-      program ?? Bundle.main.executableURL?.deletingLastPathComponent().appending(path: "peft-dist").path ?? ""
+      program.map { URL(fileURLWithPath: $0).path }
+      ?? Bundle.main.executableURL?.deletingLastPathComponent().appending(path: "peft-dist").path ?? ""
     let work = FileManager.default.temporaryDirectory.appending(path: "fuzz-\(getpid())")
     try FileManager.default.createDirectory(at: work, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: work) }
