@@ -34,6 +34,10 @@ func requireFolder(_ url: URL, purpose: String, remedy: String = "check the path
 /// - Throws: `CheckpointError` naming the path: no permission, a file in the way.
 public func makeFolder(_ url: URL) throws {
   if isFolder(url) == true { return }
+  if case .brokenLink(let target) = FilePresence(url) {
+    throw CheckpointError.wrongKind(
+      path: url.path, expected: "a folder", found: "a link to \(target), which does not exist; make that folder first")
+  }
   let parent = url.deletingLastPathComponent()
   if parent.path != url.path { try makeFolder(parent) }
   do {

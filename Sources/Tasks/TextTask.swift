@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 
 /// Which part of a task's data.
@@ -72,6 +73,11 @@ extension TextTask {
     }
     if let url = location(of: split, in: directory) { return url }
     let names = split.fileNames
+    for url in names.map({ directory.appendingPathComponent($0) }) {
+      if case .brokenLink(let target) = FilePresence(url) {
+        throw DataError.missing(url, expected: "it is a link to \(target), which does not exist")
+      }
+    }
     let found = ((try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []).sorted().prefix(5)
     throw DataError.missing(
       directory,

@@ -6,6 +6,11 @@ struct TrainCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "train",
     abstract: "Tune a model on a task; alone, or on every rank of an MPI job.",
+    usage: """
+      peft-dist train --model <dir> --task <name> --data-dir <dir>
+                      [--method <name>] --output <dir> [--epochs <n>]
+                      [--learning-rate <x>] [--resume] [<options>]
+      """,
     discussion: """
       Writes to --output: adapter/ (Hugging Face PEFT format), checkpoints/, metrics.jsonl, summary.json, run.yaml.
       The bytes of the adapter are the same for any number of ranks and threads.

@@ -22,6 +22,27 @@ struct PeftDist: ParsableCommand {
     ])
 }
 
+/// A command that every rank of an MPI job takes part in; any other is the work of one process.
+protocol JobCommand {}
+extension TrainCommand: JobCommand {}
+extension CompareCommand: JobCommand {}
+extension SweepCommand: JobCommand {}
+extension EvaluateCommand: JobCommand {}
+extension BenchCommand: JobCommand {}
+extension BenchEvaluateCommand: JobCommand {}
+extension BenchGenerateCommand: JobCommand {}
+extension ConformanceCommand: JobCommand {}
+
+/// Under mpirun the first process alone does what is the work of one, and says so.
+func leaveToFirstRank(_ command: any ParsableCommand) {
+  let environment = ProcessInfo.processInfo.environment
+  guard !(command is any JobCommand), let size = environment["OMPI_COMM_WORLD_SIZE"], size != "1" else { return }
+  if environment["OMPI_COMM_WORLD_RANK"] != "0" { exit(0) }
+  StandardStreams.writeError(
+    "peft-dist: warning: \(type(of: command).configuration.commandName ?? "this command") runs in one process; of the "
+      + "\(size) that mpirun started, the others have nothing to do (--threads-per-rank sets the threads of the one)")
+}
+
 /// Exit codes: 0 done, 1 failed, 2 usage, 75 stopped by a signal after saving.
 func leave(with error: any Error, arguments: [String]) -> Never {
   if let code = error as? ExitCode { exit(code.rawValue) }
@@ -57,6 +78,7 @@ do {
     throw ValidationError("Unknown option '\(name.unicodeScalars.prefix(60))…'")
   }
   var command = try PeftDist.parseAsRoot(Preset.expanded(ConfigurationFile.expanded(Spellings.understood(arguments))))
+  leaveToFirstRank(command)
   try command.run()
   try StandardStreams.flushOutput()
 } catch {

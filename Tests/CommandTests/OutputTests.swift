@@ -15,6 +15,35 @@ import Testing
     #expect(ProcessMemory.kilobytes(in: text, "Pss:") == 0)
   }
 
+  /// A link to nothing is neither a folder to write into nor absent data.
+  @Test func brokenLinksAreNamed() throws {
+    let tiny = try TinyRun()
+    let links = FileManager.default
+    try links.createSymbolicLink(atPath: tiny.file("run").path, withDestinationPath: "/nowhere/runs")
+    let run = try tiny.run(tiny.training(to: "run"))
+    #expect(run.exitCode == 1)
+    #expect(run.errors.contains("found a link to /nowhere/runs, which does not exist"), "\(run.errors)")
+    try links.createDirectory(at: tiny.file("linked"), withIntermediateDirectories: true)
+    try links.createSymbolicLink(atPath: tiny.file("linked/train.csv").path, withDestinationPath: "/nowhere/t.csv")
+    let other = try tiny.run(tiny.training(to: "other", ["--data-dir", tiny.file("linked").path]))
+    #expect(other.exitCode == 1)
+    #expect(other.errors.contains("train.csv: it is a link to /nowhere/t.csv, which does not exist"), "\(other.errors)")
+  }
+
+  /// What is the work of one process is done and told once under mpirun.
+  @Test func generateUnderMPIRunAnswersOnce() throws {
+    let tiny = try TinyRun()
+    let arguments = [
+      "generate", "--model", tiny.model.path, "--max-new-tokens", "3", "--input", tiny.file("texts").path,
+    ]
+    try Data("good film\nbad film\n".utf8).write(to: tiny.file("texts"))
+    let alone = try tiny.run(arguments)
+    let shared = try tiny.run(arguments, ranks: 2)
+    #expect(alone.exitCode == 0 && shared.exitCode == 0, "\(alone.errors) \(shared.errors)")
+    #expect(shared.lines == alone.lines && alone.lines.count == 2)
+    #expect(shared.errors.contains("generate runs in one process; of the 2 that mpirun started"), "\(shared.errors)")
+  }
+
   @Test(arguments: ["full", "lora"])
   func nothingIsWrittenToModelAndData(method: String) throws {
     let tiny = try TinyRun()
