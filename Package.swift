@@ -22,8 +22,9 @@ let package = Package(
     .target(
       name: "CSentencePiece",
       linkerSettings: [.linkedLibrary("sentencepiece"), .linkedLibrary("sentencepiece_train")]),
-    // Kernels are compiled with optimisation in debug builds too: a debug test must not take minutes.
-    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-fno-math-errno"])]),
+    // Kernels are compiled with optimisation in debug builds too: a debug test must not take minutes. What is fused is said
+    // in the code, never chosen by the compiler.
+    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-fno-math-errno", "-ffp-contract=off"])]),
     .target(
       name: "Diagnostics", dependencies: [.product(name: "Logging", package: "swift-log")],
       swiftSettings: strict),

@@ -22,21 +22,21 @@ INLINE void activation_pair(activation_kind kind, f32x16 x, f32x16 *value, f32x1
   } else if (kind == ACTIVATION_GELU_NEW) {
     // 0.5 (1 + tanh u) = logistic(2 u), which keeps its relative accuracy for negative u.
     const f32x16 z = x * x;
-    const f32x16 s = logistic16(x * (1.5957691216057308f + 0.07135481627260025f * z));
+    const f32x16 s = logistic16(x * fused(0.07135481627260025f, z, 1.5957691216057308f));
     *value = x * s;
-    *slope = s + x * (s * (1.0f - s)) * (1.5957691216057308f + 0.21406444881780075f * z);
+    *slope = fused(x * (s * (1.0f - s)), fused(0.21406444881780075f, z, 1.5957691216057308f), s);
   } else if (kind == ACTIVATION_GELU) {
-    const f32x16 cumulative = 0.5f + 0.5f * erf16(x * 0.70710678118654752f);
+    const f32x16 cumulative = fused(0.5f, erf16(x * 0.70710678118654752f), 0.5f);
     *value = x * cumulative;
-    *slope = cumulative + x * (exp16(x * x * -0.5f) * 0.39894228040143268f);
+    *slope = fused(x, exp16(x * x * -0.5f) * 0.39894228040143268f, cumulative);
   } else if (kind == ACTIVATION_SILU) {
     const f32x16 s = logistic16(x);
     *value = x * s;
-    *slope = s * (1.0f + x * (1.0f - s));
+    *slope = s * fused(x, 1.0f - s, 1.0f);
   } else {
     const f32x16 t = tanh16(x);
     *value = t;
-    *slope = 1.0f - t * t;
+    *slope = fused(-t, t, 1.0f);
   }
 }
 

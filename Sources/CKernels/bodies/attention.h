@@ -86,7 +86,7 @@ KERNEL(void, row_dots)(const float *a, const float *b, float *delta, long rows, 
   for (long r = 0; r < rows; r++) {
     const float *ar = a + r * lda, *br = b + r * ldb;
     f32x16 products = 0.0f;
-    FOR_VECTORS(width, products += load(ar + i, n) * load(br + i, n));
+    FOR_VECTORS(width, products = fused(load(ar + i, n), load(br + i, n), products));
     delta[r] = sum_lanes(products);
   }
 }

@@ -9,7 +9,7 @@ KERNEL(void, multiply)(const float *a, const float *b, float *y, long count) {
 }
 
 KERNEL(void, accumulate)(float *y, const float *x, float scale, long count) {
-  FOR_VECTORS(count, store(y + i, load(y + i, n) + scale * load(x + i, n), n));
+  FOR_VECTORS(count, store(y + i, fused(scale, load(x + i, n), load(y + i, n)), n));
 }
 
 KERNEL(void, scale)(float *x, float scale, long count) {

@@ -34,8 +34,8 @@ INLINE void few_tile(const long rows, const int fetches, const float *x, long ld
     const f32x16 left = load(panel + q * FEW_COLUMNS, 16), right = load(panel + q * FEW_COLUMNS + 16, 16);
     for (long r = 0; r < rows; r++) {
       const f32x16 v = x[r * ldx + q];
-      sums[r][0] += v * left;
-      sums[r][1] += v * right;
+      sums[r][0] = fused(v, left, sums[r][0]);
+      sums[r][1] = fused(v, right, sums[r][1]);
     }
   }
   for (long r = 0; r < rows; r++)
@@ -44,7 +44,7 @@ INLINE void few_tile(const long rows, const int fetches, const float *x, long ld
       if (n <= 0) continue;
       float *target = y + r * ldy + 16 * half;
       f32x16 sum = sums[r][half] * alpha;
-      if (beta != 0) sum += load(target, n) * beta;
+      if (beta != 0) sum = fused(load(target, n), beta, sum);
       store(target, sum, n);
     }
 }

@@ -34,12 +34,12 @@ INLINE void narrow_columns(const int kind, const long m, const long columns, con
       for (long j = 0; j < columns; j++) weights[j] = load_weights(kind, w, first + j * ldw + i, n);
       for (long r = 0; r < m; r++) {
         const f32x16 v = load(x + r * ldx + i, n);
-        for (long j = 0; j < columns; j++) sums[r][j] += v * weights[j];
+        for (long j = 0; j < columns; j++) sums[r][j] = fused(v, weights[j], sums[r][j]);
       });
   for (long r = 0; r < m; r++)
     for (long j = 0; j < columns; j++) {
       const float product = alpha * sum_lanes(sums[r][j]);
-      y[r * ldy + j] = beta == 0 ? product : product + beta * y[r * ldy + j];
+      y[r * ldy + j] = beta == 0 ? product : fmaf(beta, y[r * ldy + j], product);
     }
 }
 
@@ -90,17 +90,17 @@ INLINE void narrow_block(const int kind, const float *x, long ldx, const void *w
         const f32x16 v3 = load_weights(kind, w, at + 3 * ldw + i, n); for (long r = 0; r < m; r++) {
           const float *xr = x + r * ldx + j;
           f32x16 sum = load(sums[r] + i, n);
-          sum += v0 * xr[0];
-          sum += v1 * xr[1];
-          sum += v2 * xr[2];
-          sum += v3 * xr[3];
+          sum = fused(v0, xr[0], sum);
+          sum = fused(v1, xr[1], sum);
+          sum = fused(v2, xr[2], sum);
+          sum = fused(v3, xr[3], sum);
           store(sums[r] + i, sum, n);
         });
   }
   for (; j < rows; j++) {
     FOR_VECTORS(
         width, const f32x16 v = load_weights(kind, w, first + j * ldw + i, n);
-        for (long r = 0; r < m; r++) store(sums[r] + i, load(sums[r] + i, n) + v * x[r * ldx + j], n););
+        for (long r = 0; r < m; r++) store(sums[r] + i, fused(v, x[r * ldx + j], load(sums[r] + i, n)), n););
   }
 }
 
@@ -122,7 +122,7 @@ INLINE void narrow_plain_any(const int kind, const float *x, long ldx, const voi
                    rows - j < NARROW_BLOCK ? rows - j : NARROW_BLOCK);
       for (long r = 0; r < m; r++) {
         float *yr = y + r * ldy + first;
-        FOR_VECTORS(width, store(yr + i, load(yr + i, n) + load(sums[r] + i, n) * alpha, n));
+        FOR_VECTORS(width, store(yr + i, fused(load(sums[r] + i, n), alpha, load(yr + i, n)), n));
       }
     }
   }

@@ -32,7 +32,7 @@ KERNEL(void, rms_norm)(const float *x, const float *weight, float *y, float *inv
     const float *xr = x + r * width;
     float *yr = y + r * width;
     f32x16 squares = 0.0f;
-    FOR_VECTORS(width, const f32x16 v = load(xr + i, n); squares += v * v);
+    FOR_VECTORS(width, const f32x16 v = load(xr + i, n); squares = fused(v, v, squares));
     const float inverse = 1.0f / sqrtf(sum_lanes(squares) / (float)width + epsilon);
     inverse_rms[r] = inverse;
     FOR_VECTORS(width, store(yr + i, load(xr + i, n) * inverse * load(weight + i, n), n));
@@ -53,9 +53,9 @@ KERNEL(void, rms_norm_backward)(const float *dy, const float *x, const float *we
     if (!dx) continue;
     float *dxr = dx + r * width;
     f32x16 products = 0.0f;
-    FOR_VECTORS(width, products += load(weight + i, n) * load(dyr + i, n) * load(xr + i, n));
+    FOR_VECTORS(width, products = fused(load(weight + i, n) * load(dyr + i, n), load(xr + i, n), products));
     const float along = sum_lanes(products) / (float)width * inverse * inverse * inverse;
-    FOR_VECTORS(width, f32x16 d = load(weight + i, n) * load(dyr + i, n) * inverse - load(xr + i, n) * along;
+    FOR_VECTORS(width, f32x16 d = fused(load(weight + i, n) * load(dyr + i, n), inverse, -(load(xr + i, n) * along));
                 if (accumulate) d += load(dxr + i, n); store(dxr + i, d, n));
   }
 }
@@ -68,12 +68,12 @@ KERNEL(void, layer_norm)(const float *x, const float *weight, const float *bias,
     f32x16 sums = 0.0f, squares = 0.0f;
     FOR_VECTORS(width, sums += load(xr + i, n));
     const float m = sum_lanes(sums) / (float)width;
-    FOR_VECTORS(width, const f32x16 d = first_lanes(load(xr + i, n) - m, n, 0.0f); squares += d * d);
+    FOR_VECTORS(width, const f32x16 d = first_lanes(load(xr + i, n) - m, n, 0.0f); squares = fused(d, d, squares));
     const float inverse = 1.0f / sqrtf(sum_lanes(squares) / (float)width + epsilon);
     mean[r] = m;
     inverse_deviation[r] = inverse;
     FOR_VECTORS(width,
-                store(yr + i, (load(xr + i, n) - m) * inverse * load(weight + i, n) + load(bias + i, n), n));
+                store(yr + i, fused((load(xr + i, n) - m) * inverse, load(weight + i, n), load(bias + i, n)), n));
   }
 }
 
@@ -94,10 +94,10 @@ KERNEL(void, layer_norm_backward)(const float *dy, const float *x, const float *
     float *dxr = dx + r * width;
     f32x16 sums = 0.0f, products = 0.0f;
     FOR_VECTORS(width, const f32x16 g = load(weight + i, n) * load(dyr + i, n); sums += g;
-                products += g * ((load(xr + i, n) - m) * inverse));
+                products = fused(g, (load(xr + i, n) - m) * inverse, products));
     const float offset = sum_lanes(sums) / (float)width, along = sum_lanes(products) / (float)width;
     FOR_VECTORS(width, const f32x16 z = (load(xr + i, n) - m) * inverse;
-                f32x16 d = (load(weight + i, n) * load(dyr + i, n) - offset - z * along) * inverse;
+                f32x16 d = fused(-z, along, fused(load(weight + i, n), load(dyr + i, n), -offset)) * inverse;
                 if (accumulate) d += load(dxr + i, n); store(dxr + i, d, n));
   }
 }

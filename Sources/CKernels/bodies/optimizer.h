@@ -18,9 +18,9 @@ KERNEL(void, adamw)(float *p, float *m, float *v, const float *g, long count, co
   const float step = (float)((double)f.rate / f.correction1);
   const float root = (float)sqrt((double)f.correction2);
   FOR_VECTORS(count, const f32x16 gradient = load(g + i, n);
-              const f32x16 mean = f.beta1 * load(m + i, n) + f.complement1 * gradient;
-              const f32x16 square = f.beta2 * load(v + i, n) + f.complement2 * gradient * gradient;
+              const f32x16 mean = fused(f.beta1, load(m + i, n), f.complement1 * gradient);
+              const f32x16 square = fused(f.beta2, load(v + i, n), f.complement2 * gradient * gradient);
               const f32x16 divisor = __builtin_elementwise_sqrt(square) / root + f.epsilon;
-              store(p + i, load(p + i, n) * kept - step * (mean / divisor), n); store(m + i, mean, n);
+              store(p + i, fused(load(p + i, n), kept, -(step * (mean / divisor))), n); store(m + i, mean, n);
               store(v + i, square, n));
 }

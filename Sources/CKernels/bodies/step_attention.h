@@ -45,7 +45,7 @@ INLINE void step_scores16(const float *q, const float *keys, const int32_t *slot
   for (long j = 0; j < 16; j++) {
     const float *key = step_row(keys, slots, first + j, width);
     f32x16 sum = 0.0f;
-    FOR_VECTORS(width, sum += load(q + i, n) * load(key + i, n));
+    FOR_VECTORS(width, sum = fused(load(q + i, n), load(key + i, n), sum));
     v[j] = sum;
   }
 #pragma clang loop unroll(full)
@@ -74,8 +74,8 @@ INLINE void step_scores(const float *q, const float *keys, const int32_t *slots,
   for (; j < count; j++) {
     const float *key = step_row(keys, slots, first + j, width);
     f32x16 sum = 0.0f;
-    FOR_VECTORS(width, sum += load(q + i, n) * load(key + i, n));
-    scores[j] = scale * sum_lanes(sum) + (bias ? bias[first + j] : 0);
+    FOR_VECTORS(width, sum = fused(load(q + i, n), load(key + i, n), sum));
+    scores[j] = fmaf(scale, sum_lanes(sum), bias ? bias[first + j] : 0);
   }
 }
 
@@ -94,13 +94,13 @@ INLINE void step_context(const float *scores, const float *values, const int32_t
       const float *a = step_row(values, slots, first + j, width) + column;
       const float *b = step_row(values, slots, first + j + 1, width) + column;
       for (long v = 0; v < 4; v++) {
-        even[v] += load(a + 16 * v, 16) * scores[j];
-        odd[v] += load(b + 16 * v, 16) * scores[j + 1];
+        even[v] = fused(load(a + 16 * v, 16), scores[j], even[v]);
+        odd[v] = fused(load(b + 16 * v, 16), scores[j + 1], odd[v]);
       }
     }
     if (j < count) {
       const float *a = step_row(values, slots, first + j, width) + column;
-      for (long v = 0; v < 4; v++) even[v] += load(a + 16 * v, 16) * scores[j];
+      for (long v = 0; v < 4; v++) even[v] = fused(load(a + 16 * v, 16), scores[j], even[v]);
     }
     for (long v = 0; v < 4; v++) store(context + column + 16 * v, even[v] + odd[v], 16);
   }
@@ -108,7 +108,7 @@ INLINE void step_context(const float *scores, const float *values, const int32_t
     const long n = width - column < 16 ? width - column : 16;
     f32x16 total = load(context + column, n);
     for (long j = 0; j < count; j++)
-      total += load(step_row(values, slots, first + j, width) + column, n) * scores[j];
+      total = fused(load(step_row(values, slots, first + j, width) + column, n), scores[j], total);
     store(context + column, total, n);
   }
 }

@@ -14,12 +14,12 @@ enum { BLOCK_ROWS = 4, BLOCK_VECTORS = 1 };
 #endif
 
 INLINE f32x16 add_products(const operand_kind kind, f32x16 sum, u32x16 a, u32x16 b) {
-  if (kind == OPERAND_FP32) return sum + (f32x16)a * (f32x16)b;
+  if (kind == OPERAND_FP32) return fused((f32x16)a, (f32x16)b, sum);
 #if KERNEL_HAS_BF16
   return (f32x16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b);
 #else
-  sum += (f32x16)(a << 16) * (f32x16)(b << 16);
-  return sum + (f32x16)(a & 0xffff0000u) * (f32x16)(b & 0xffff0000u);
+  sum = fused((f32x16)(a << 16), (f32x16)(b << 16), sum);
+  return fused((f32x16)(a & 0xffff0000u), (f32x16)(b & 0xffff0000u), sum);
 #endif
 }
 

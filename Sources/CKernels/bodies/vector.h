@@ -67,6 +67,9 @@ INLINE f32x16 first_lanes(f32x16 v, long n, float other) {
   return lane < (i32x16)(int32_t)n ? v : (f32x16)other;
 }
 
+// a b + c, rounded once: the compiler fuses nothing by itself (-ffp-contract=off), so that every set rounds alike.
+INLINE f32x16 fused(f32x16 a, f32x16 b, f32x16 c) { return __builtin_elementwise_fma(a, b, c); }
+
 INLINE f32x16 maximum(f32x16 a, f32x16 b) { return a > b ? a : b; }  // b where a is NaN
 
 INLINE float sum_lanes(f32x16 v) {
