@@ -1,4 +1,5 @@
-// What only the very beginning of the process can tell.
+// What only the very beginning of the process can tell, and how its threads round.
+#include <immintrin.h>
 #include <signal.h>
 
 #include "CKernels.h"
@@ -14,3 +15,5 @@ static void look_at_signals(void) {
 __attribute__((section(".preinit_array"), used)) static void (*const at_start)(void) = look_at_signals;
 
 int process_ignored_hangup(void) { return ignores_hangup; }
+
+void set_rounding(unsigned control) { _mm_setcsr(control); }

@@ -30,4 +30,11 @@ public struct LineFile {
       bytes.isEmpty ? nil : Line(number: index + 1, bytes: Array(bytes), isWhole: index + 1 < parts.count)
     }
   }
+
+  /// Lines that cannot be read, in words: "line 4 is damaged", "lines 4, 6, 9 and 1000 more are damaged".
+  public static func sentence(damaged numbers: [Int]) -> String {
+    if numbers.count == 1 { return "line \(numbers[0]) is damaged" }
+    let named = numbers.prefix(3).map(String.init).joined(separator: ", ")
+    return "lines \(named)" + (numbers.count > 3 ? " and \(numbers.count - 3) more" : "") + " are damaged"
+  }
 }

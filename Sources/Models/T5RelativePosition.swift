@@ -1,4 +1,5 @@
 import Foundation
+import TensorCore
 
 /// T5's relative position buckets (Raffel et al. 2020, §2.1; HF `modeling_t5.py`, `_relative_position_bucket`).
 ///
@@ -28,7 +29,9 @@ public struct T5RelativePosition: Sendable {
     }
     let exact = count / 2
     guard distance >= exact else { return Int32(base + distance) }
-    let ratio = logf(Float(distance) / Float(exact)) / Float(log(Double(maxDistance) / Double(exact)))
+    let ratio =
+      Float(Portable.log(Double(Float(distance) / Float(exact))))
+      / Float(Portable.log(Double(maxDistance) / Double(exact)))
     let large = exact + Int(ratio * Float(count - exact))
     return Int32(base + min(large, count - 1))
   }

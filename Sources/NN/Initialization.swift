@@ -16,9 +16,9 @@ public enum Initialization {
   public static func normal(_ shape: [Int], deviation: Double, _ generator: CounterGenerator) -> Tensor {
     let result = Tensor(zeros: shape)
     for index in 0..<result.count {
-      let radius = (-2 * log(1 - generator.uniform(at: UInt64(2 * index)))).squareRoot()
-      let angle = 2 * Double.pi * generator.uniform(at: UInt64(2 * index + 1))
-      result.pointer[index] = Float(deviation * radius * cos(angle))
+      let radius = (-2 * Portable.log(1 - generator.uniform(at: UInt64(2 * index)))).squareRoot()
+      let turns = generator.uniform(at: UInt64(2 * index + 1))
+      result.pointer[index] = Float(deviation * radius * Portable.cosine(turns: turns))
     }
     return result
   }

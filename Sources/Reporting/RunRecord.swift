@@ -117,11 +117,15 @@ public struct RunRecord: Sendable, Equatable {
 
   private mutating func readMetrics(_ url: URL) throws {
     var losses: [Double] = []
+    var damaged: [Int] = []
+    defer {
+      if !damaged.isEmpty { RunLog.warning("\(url.path), \(LineFile.sentence(damaged: damaged)) and left out") }
+    }
     for line in try LineFile(url).lines {
       let origin = "\(url.path), line \(line.number)"
       guard case .object(let members)? = try? JSON.decode(line.bytes, origin: origin) else {
         // A run that is still writing has a last line that is not whole yet.
-        if line.isWhole { RunLog.warning("\(origin) is damaged and left out") }
+        if line.isWhole { damaged.append(line.number) }
         continue
       }
       let entry = JSONObject(members, origin: origin)

@@ -77,8 +77,11 @@ public enum MatrixBackend: Sendable, Equatable {
   /// "2.6.3" and the like; nil where oneDNN cannot be loaded.
   public static var oneDNNVersion: String? { onednn_version().map { String(cString: $0) } }
 
-  /// To be called once on each thread that multiplies.
-  public static func prepareThread() { onednn_use_one_thread() }
+  /// To be called on each thread before it computes: products by this thread alone, rounding as in every other one.
+  public static func prepareThread() {
+    onednn_use_one_thread()
+    set_rounding(UInt32(ROUNDING_USUAL))
+  }
 }
 
 public enum MatrixBackendError: DescribedError {

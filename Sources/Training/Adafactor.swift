@@ -78,7 +78,7 @@ public final class Adafactor: Optimizer {
 
   /// Updates the second moment by `gradient` and writes the gradient divided by its root.
   private func normalise(_ gradient: Tensor, by moment: SecondMoment, into direction: Tensor) {
-    let decay = 1 - pow(Double(updateCount), options.decayRate)
+    let decay = 1 - Portable.pow(Double(updateCount), options.decayRate)
     switch moment {
     case .full(let squares):
       let g = gradient.pointer, v = squares.pointer, d = direction.pointer

@@ -56,7 +56,7 @@ public final class AdamW: Optimizer {
     let beta1 = configuration.beta1, beta2 = configuration.beta2, t = Double(updateCount)
     return adamw_factors(
       rate: rate, beta1: Float(beta1), beta2: Float(beta2), epsilon: Float(configuration.epsilon), decay: 0,
-      correction1: Float(1 - pow(beta1, t)), correction2: Float(1 - pow(beta2, t)),
+      correction1: Float(1 - Portable.pow(beta1, t)), correction2: Float(1 - Portable.pow(beta2, t)),
       complement1: Float(1 - beta1), complement2: Float(1 - beta2))
   }
 }

@@ -96,7 +96,7 @@ public struct BeamSearch {
     }
   }
 
-  private func penalty(_ length: Int) -> Float { Float(pow(Double(length), options.lengthPenalty)) }
+  private func penalty(_ length: Int) -> Float { Float(Portable.pow(Double(length), options.lengthPenalty)) }
 
   /// The best K continuations, best first; equal ones by beam and token.
   private func candidates(_ rows: Tensor) -> [Hypothesis] {

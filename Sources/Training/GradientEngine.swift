@@ -71,6 +71,7 @@ public final class GradientEngine {
     onPoll: () throws -> Void = {}
   ) throws -> Outcome {
     self.dropout = dropout
+    MatrixBackend.prepareThread()
     let parameters = evaluator.method.parameters
     let tape = Tape(pool: sitePool)
     let variables = parameters.map { tape.variable($0.value) }

@@ -18,14 +18,16 @@ final class LineLog {
     self.url = url
     var bytes: [UInt8] = []
     if let header { bytes += Array(header.utf8) + [10] }
+    var damaged: [Int] = []
     for line in try LineFile(url).lines {
       if case .object(let members)? = try? JSON.decode(line.bytes, origin: url.path) {
         if keep(JSONObject(members, origin: url.path)) { bytes += line.bytes + [10] }
       } else if line.isWhole {
-        RunLog.warning("\(url.path), line \(line.number) is damaged; it is kept as it is")
+        damaged.append(line.number)
         bytes += line.bytes + [10]
       }
     }
+    if !damaged.isEmpty { RunLog.warning("\(url.path), \(LineFile.sentence(damaged: damaged)); kept as found") }
     try AtomicFile.write(bytes, to: url)
     open()
   }

@@ -104,7 +104,7 @@ struct SamplingWeights {
     let best = scores.pointer[k_argmax(scores.pointer, scores.count)]
     guard best.isFinite else { return }
     for index in 0..<scores.count where scores.pointer[index].isFinite {
-      let value = exp(Double(scores.pointer[index]) - Double(best))
+      let value = Portable.exp(Double(scores.pointer[index]) - Double(best))
       tokens.append(index)
       values.append(value)
       total += value

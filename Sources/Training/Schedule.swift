@@ -1,4 +1,5 @@
 import Foundation
+import TensorCore
 
 /// The learning rate as a function of the step: what the base rate is multiplied by.
 ///
@@ -60,13 +61,13 @@ public enum Schedule: Sendable, Codable, Equatable {
     case .linear(let warmup, let total):
       return max(0, Double(total - step) / Double(max(1, total - warmup)))
     case .cosine(_, let total, let cycles):
-      return max(0, 0.5 * (1 + cos(2 * .pi * cycles * progress(step, total))))
+      return max(0, 0.5 * (1 + Portable.cosine(turns: cycles * progress(step, total))))
     case .cosineWithRestarts(_, let total, let cycles):
       let progress = progress(step, total)
       return progress >= 1
-        ? 0 : max(0, 0.5 * (1 + cos(.pi * (cycles * progress).truncatingRemainder(dividingBy: 1))))
+        ? 0 : max(0, 0.5 * (1 + Portable.cosine(turns: 0.5 * (cycles * progress).truncatingRemainder(dividingBy: 1))))
     case .polynomial(_, let total, let power, let end):
-      return step >= total ? end : (1 - end) * pow(1 - progress(step, total), power) + end
+      return step >= total ? end : (1 - end) * Portable.pow(1 - progress(step, total), power) + end
     case .inverseSquareRoot(let warmup, let timeScale):
       let scale = timeScale ?? (warmup > 0 ? warmup : 10_000)
       return 1 / (Double(step + scale - warmup) / Double(scale)).squareRoot()

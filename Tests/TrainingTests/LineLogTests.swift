@@ -45,4 +45,11 @@ import Testing
   func unknownFaultsAreRefused(text: String) {
     #expect(throws: FaultInjection.Unknown.self) { try FaultInjection(environment: ["PEFT_DIST_FAULT": text]) }
   }
+
+  /// One sentence for all lines that cannot be read, however many there are.
+  @Test func damagedLinesAreToldOfOnce() {
+    #expect(LineFile.sentence(damaged: [4]) == "line 4 is damaged")
+    #expect(LineFile.sentence(damaged: [4, 6]) == "lines 4, 6 are damaged")
+    #expect(LineFile.sentence(damaged: Array(1...1003)) == "lines 1, 2, 3 and 1000 more are damaged")
+  }
 }

@@ -73,7 +73,7 @@ extension Tape {
   public func binaryCrossEntropy(_ x: Variable, targets: [Float], gradientScale: Float) -> Double {
     entrywiseLoss(x, targets: targets, gradientScale: gradientScale) { value, target in
       let (x, t) = (Double(value), Double(target))
-      return (max(x, 0) - x * t + log1p(exp(-abs(x))), 1 / (1 + exp(-x)) - t)
+      return (max(x, 0) - x * t + Portable.log1p(Portable.exp(-abs(x))), 1 / (1 + Portable.exp(-x)) - t)
     }
   }
 

@@ -55,7 +55,7 @@ KERNEL(void, softmax)(float *s, long rows, long columns, long ld, long first_row
                 sums += first_lanes(e, n, 0.0f));
     const float sum = sum_lanes(sums), inverse = 1.0f / sum;
     FOR_VECTORS(visible, store(row + i, load(row + i, n) * inverse, n));
-    log_sum_exp[r] = most + logf(sum);
+    log_sum_exp[r] = most + (float)portable_log(sum);
   }
 }
 

@@ -59,7 +59,7 @@ KERNEL(double, cross_entropy)(float *logits, const int32_t *labels, long rows, l
     const double target = row[label];
     const double sum = wants_gradient ? sum_of_exponentials(row, columns, most, 1)
                                       : sum_of_exponentials(row, columns, most, 0);
-    loss += (double)most + log(sum) - target;
+    loss += (double)most + portable_log(sum) - target;
     if (!wants_gradient) continue;
     const float factor = (float)((double)gradient_scale / sum);
     FOR_VECTORS(columns, store(row + i, load(row + i, n) * factor, n));
@@ -99,7 +99,7 @@ KERNEL(void, log_softmax)(float *x, long rows, long columns) {
   for (long r = 0; r < rows; r++) {
     float *row = x + r * columns;
     const float most = row_maximum(row, columns);
-    const float log_sum = (float)log(sum_of_exponentials(row, columns, most, 0));
+    const float log_sum = (float)portable_log(sum_of_exponentials(row, columns, most, 0));
     FOR_VECTORS(columns, store(row + i, (load(row + i, n) - most) - log_sum, n));
   }
 }

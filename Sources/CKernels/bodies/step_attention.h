@@ -127,7 +127,7 @@ INLINE void step_head(const float *q, float *context, const float *keys, const f
     const float block_most = max_lanes(lanes);
     if (block_most > most) {
       if (first > 0) {
-        const float shrink = expf(most - block_most);
+        const float shrink = exp16((f32x16)(most - block_most))[0];
         sum *= shrink;
         FOR_VECTORS(width, store(context + i, load(context + i, n) * shrink, n));
       }

@@ -250,6 +250,11 @@ uint16_t reference_float_to_bf16(float x);
 // Whether SIGHUP was ignored when the process began, as under nohup; libraries may have changed that since.
 int process_ignored_hangup(void);
 
+// The floating-point control register (MXCSR) of this thread. A library may have set its bits for "subnormal numbers are
+// zero" while it was loaded, and threads inherit them. The usual state: to nearest even, subnormals kept, no traps.
+enum { ROUNDING_USUAL = 0x1f80, ROUNDING_WITHOUT_SUBNORMALS = 0x9fc0 };
+void set_rounding(unsigned control);
+
 // A file is mapped from `start` on, and is not any more: if it becomes shorter meanwhile, the end of the process names it. One call
 // at a time.
 void mapped_file_begin(const void *start, long size, const char *path);
@@ -257,6 +262,14 @@ void mapped_file_end(const void *start);
 
 // Writes a range of an open file to the disk and waits for it; 0, or -1 where the file system or device knows no such thing.
 int file_range_to_disk(int descriptor, long start, long count);
+
+// ---------------------------------------------------------------------------------------------- elementary functions
+// With the same bits everywhere; errors in `Portable.swift`.
+double portable_exp(double x);
+double portable_log(double x);
+double portable_log1p(double x);
+double portable_cosine_of_turns(double turns);  // cos(2 pi turns)
+double portable_pow(double base, double exponent);  // base >= 0
 
 #ifdef __cplusplus
 }
