@@ -32,6 +32,8 @@ extension BenchCommand: JobCommand {}
 extension BenchEvaluateCommand: JobCommand {}
 extension BenchGenerateCommand: JobCommand {}
 extension ConformanceCommand: JobCommand {}
+extension VerifyCommand: JobCommand {}
+extension DoctorCommand: JobCommand {}
 
 /// Under mpirun the first process alone does what is the work of one, and says so.
 func leaveToFirstRank(_ command: any ParsableCommand) {
