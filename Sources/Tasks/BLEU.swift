@@ -1,4 +1,5 @@
 import Foundation
+import TensorCore
 
 /// Corpus BLEU from integer counts, so that any split of the corpus adds up to the same.
 ///
@@ -73,7 +74,7 @@ public struct BLEU: Sendable, Equatable {
 
   public var brevityPenalty: Double {
     guard predictedLength < referenceLength else { return 1 }
-    return predictedLength == 0 ? 0 : exp(1 - Double(referenceLength) / Double(predictedLength))
+    return predictedLength == 0 ? 0 : Portable.exp(1 - Double(referenceLength) / Double(predictedLength))
   }
 
   /// p_n in percent, smoothed; 0 from the first n of which there are no n-grams on.
@@ -102,6 +103,6 @@ public struct BLEU: Sendable, Equatable {
     let order = effectiveOrder ? totals.firstIndex(of: 0) ?? Self.longest : Self.longest
     let precisions = precisions(smoothing).prefix(order)
     guard precisions.allSatisfy({ $0 > 0 }) else { return 0 }
-    return brevityPenalty * exp(precisions.reduce(0) { $0 + log($1) } / Double(order))
+    return brevityPenalty * Portable.exp(precisions.reduce(0) { $0 + Portable.log($1) } / Double(order))
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import TensorCore
 
 /// What is reported about the answers to a task: pure functions of all outcomes in data order, so that ranks, threads
 /// and leaves make no difference.
@@ -27,8 +28,8 @@ public enum TaskMetrics: Sendable, Equatable {
   public func values(of outcomes: [ExampleOutcome], loss: Double? = nil) -> [(name: String, value: Double)] {
     switch self {
     case .labels(let names, let matthews): Self.labels(outcomes, names: names, matthews: matthews)
-    case .tokens: loss.map { [("perplexity", exp($0))] } ?? []
-    case .text: Self.text(outcomes) + (loss.map { [("perplexity", exp($0))] } ?? [])
+    case .tokens: loss.map { [("perplexity", Portable.exp($0))] } ?? []
+    case .text: Self.text(outcomes) + (loss.map { [("perplexity", Portable.exp($0))] } ?? [])
     case .regression: Self.regression(outcomes)
     }
   }

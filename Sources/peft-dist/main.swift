@@ -42,7 +42,7 @@ func leaveToFirstRank(_ command: any ParsableCommand) {
   if environment["OMPI_COMM_WORLD_RANK"] != "0" { exit(0) }
   StandardStreams.writeError(
     "peft-dist: warning: \(type(of: command).configuration.commandName ?? "this command") runs in one process; of the "
-      + "\(size) that mpirun started, the others have nothing to do (--threads-per-rank sets the threads of the one)")
+      + "\(size) that mpirun started, the others have nothing to do")
 }
 
 /// Exit codes: 0 done, 1 failed, 2 usage, 75 stopped by a signal after saving.
