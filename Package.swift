@@ -92,7 +92,7 @@ let package = Package(
       exclude: ["Corpus"],
       swiftSettings: strict),
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
-    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels"]),
+    .testTarget(name: "TensorCoreTests", dependencies: ["TensorCore", "CKernels", "COpenBLAS"]),
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "mpi-selftest", "TestSupport"]),
     .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
     .testTarget(name: "AutogradTests", dependencies: ["Autograd", "TensorCore"]),

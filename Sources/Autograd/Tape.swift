@@ -101,7 +101,7 @@ public final class Tape {
   public let recordsGradients: Bool
   public let precision: Precision
   private var steps: [() -> Void] = []
-  /// The last operand converted to bfloat16, as bits or rounded: several projections in a row read the same one.
+  /// The last operand converted to bfloat16, as bits: several projections in a row read the same one.
   private var converted: (source: Tensor, result: Tensor)?
 
   public init(pool: BufferPool, recordsGradients: Bool = true, precision: Precision = .fp32) {
@@ -141,28 +141,11 @@ public final class Tape {
 
   /// `x` as bfloat16 bits, in the memory of a tensor of half as many elements.
   func bfloat16(_ x: Tensor, isReadAgain: Bool = true) -> Tensor {
-    converted(x, isReadAgain: isReadAgain, shape: [(x.count + 1) / 2]) { bits in
-      bits.withBits { k_float_to_bf16(x.pointer, $0, x.count) }
-    }
-  }
-
-  /// `x` as the left operand of a product with weights of this format: rounded to bfloat16; numbers of fp16 are so already.
-  func operand(_ x: Tensor, of format: HalfFormat, isReadAgain: Bool = true) -> Tensor {
-    guard format == .bf16 else { return x }
-    return converted(x, isReadAgain: isReadAgain, shape: x.shape) {
-      format.round(x.pointer, into: $0.pointer, count: x.count)
-    }
-  }
-
-  /// On one tape all conversions are of one kind, so the last one is known by the shape of its result.
-  private func converted(_ x: Tensor, isReadAgain: Bool, shape: [Int], _ fill: (Tensor) -> Void) -> Tensor {
-    if let converted, converted.source.pointer == x.pointer, converted.source.count == x.count,
-      converted.result.shape == shape
-    {
+    if let converted, converted.source.pointer == x.pointer, converted.source.count == x.count {
       return converted.result
     }
-    let result = allocate(shape)
-    fill(result)
+    let result = allocate([(x.count + 1) / 2])
+    result.withBits { k_float_to_bf16(x.pointer, $0, x.count) }
     if isReadAgain { converted = (x, result) }
     return result
   }

@@ -10,4 +10,7 @@
 
 extern const kernel_table kernels_scalar, kernels_avx2, kernels_avx512, kernels_avx512_bf16;
 
+// Room of this thread for `count` floats, aligned to a page, until it asks for more.
+float *kernels_room(size_t count);
+
 #endif

@@ -59,7 +59,6 @@ final class GPT2DecodingState: DecodingState {
   func prompt(ofSource index: Int) -> [Int32] { sources[index] }
 
   func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double {
-    let pass = pass.withoutPanels
     let inputs = zip(sources, labels).map { source, labels in
       source + labels.dropLast().map { $0 == ignoredLabel ? model.configuration.padID : $0 }
     }
@@ -121,7 +120,7 @@ final class GPT2DecodingState: DecodingState {
     if caches.isEmpty {
       // The last token of a source is fed by the first step.
       let beginnings = sources.map { Array($0.dropLast()) }
-      _ = read(beginnings, pass.withoutPanels)
+      _ = read(beginnings, pass)
     }
     precondition(stepCount < laneLength, "a step beyond the \(laneLength) tokens that were announced")
     sourceOfRow = parents.map { sourceOfRow[$0] }

@@ -88,7 +88,6 @@ final class T5DecodingState: DecodingState {
     self.model = model
     examples = batch.examples
     self.beamCount = beamCount
-    let pass = pass.withoutPanels
     let (states, layout) = model.encodeInParts(batch, pass)
     let prefixes = model.decoder.blocks.map {
       pass.seams.keyValuePrefix(layer: $0.selfAttention.layer, .decoderSelf, pass)
@@ -147,7 +146,6 @@ final class T5DecodingState: DecodingState {
   }
 
   func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double {
-    let pass = pass.withoutPanels
     let (h, layout) = model.decode(labels: labels, examples: examples, pass) { [caches] attention in
       caches[attention.layer].memory
     }

@@ -31,9 +31,6 @@ public final class ForwardPass {
   public let weights: FrozenWeights
   /// Where the model starts instead of at the source; nil for its beginning.
   public let frozen: FrozenStates?
-  /// Projections packed for decoding steps, in a pass that records nothing; nil elsewhere, and where they would not be used
-  /// often enough to pay.
-  public let panels: WeightPanels?
   /// Looks for the first value that is not finite; nil in training.
   public var watch: OverflowWatch?
   private let dropout: DropoutPolicy?
@@ -43,25 +40,14 @@ public final class ForwardPass {
   /// - Parameter substitutes: variables that stand in for parameters of the base model: trained copies.
   public init(
     tape: Tape, seams: any Seams = NoSeams(), substitutes: [ObjectIdentifier: Variable] = [:],
-    dropout: DropoutPolicy? = nil, weights: FrozenWeights = .fp32, frozen: FrozenStates? = nil,
-    panels: WeightPanels? = nil
+    dropout: DropoutPolicy? = nil, weights: FrozenWeights = .plain, frozen: FrozenStates? = nil
   ) {
-    precondition(panels == nil || !tape.recordsGradients, "panels are for passes without gradients")
     self.weights = weights
     self.frozen = frozen
-    self.panels = panels
     self.tape = tape
     self.seams = seams
     self.substitutes = substitutes
     self.dropout = dropout
-  }
-
-  /// The same passage without panels: for what is computed once, such as the encoder and the loss of given labels.
-  public var withoutPanels: ForwardPass {
-    guard panels != nil else { return self }
-    let pass = ForwardPass(tape: tape, seams: seams, substitutes: substitutes, weights: weights, frozen: frozen)
-    pass.watch = watch
-    return pass
   }
 
   /// The value of a base parameter: its trained stand-in if it has one, otherwise the frozen tensor.

@@ -4,51 +4,52 @@ import TensorCore
 
 /// The frozen projections of a model in the precision that a run multiplies them in.
 public enum FrozenWeights: Sendable {
-  /// As the checkpoint has them.
-  case fp32
-  /// For native bfloat16 products.
+  /// In fp32, as the checkpoint has them.
+  case plain
+  /// In fp32, bfloat16 or fp16, for the project's own products.
+  case panels(PanelWeights)
+  /// For oneDNN's bfloat16 products.
   case packed(PackedWeights)
-  /// In fp16, or in bfloat16 where its products are those of fp32.
-  case half(HalfWeights)
 
-  /// The projections of `linears` in `precision`, in the way this machine multiplies them.
+  /// The projections of `linears` in `precision`, in the form that the products in use read.
   ///
   /// - Parameters:
   ///   - identity: digest of the checkpoint.
   ///   - directory: the cache folder.
+  ///   - isShared: whether several ranks of this node read them. Those map one file; what is in fp32 and read by one process
+  ///     alone is packed in its memory.
   ///   - isChecked: whether another rank of this node has compared what is there with its digest.
   /// - Throws: `PackingError`.
   public init(
     _ linears: [Linear], _ precision: Precision, identity: @autoclosure () throws -> String, directory: URL,
-    isChecked: Bool = false
+    isShared: Bool, isChecked: Bool = false
   ) throws {
-    switch (precision, BFloat16Products.current) {
-    case (.fp32, _): self = .fp32
-    case (.bf16, .native):
+    switch (MatrixBackend.active, precision) {
+    case (.oneDNN, .bf16):
       self = .packed(try PackedWeights(linears, identity: identity(), directory: directory, isChecked: isChecked))
-    case (.bf16, .widened):
-      self = .half(
-        try HalfWeights(linears, format: .bf16, identity: identity(), directory: directory, isChecked: isChecked))
-    case (.fp16, _):
-      self = .half(
-        try HalfWeights(linears, format: .fp16, identity: identity(), directory: directory, isChecked: isChecked))
+    case (.oneDNN, .fp32), (.openBLAS, .fp32): self = .plain
+    case _ where isShared || precision != .fp32:
+      self = .panels(
+        try PanelWeights(
+          linears, precision: precision, identity: identity(), directory: directory, isChecked: isChecked))
+    default: self = .panels(try PanelWeights(linears, precision: precision))
     }
   }
 
   public var precision: Precision {
     switch self {
-    case .fp32: .fp32
+    case .plain: .fp32
     case .packed: .bf16
-    case .half(let weights): weights.format == .fp16 ? .fp16 : .bf16
+    case .panels(let panels): panels.precision
     }
   }
 
-  /// A projection's weight in that precision; nil if it is multiplied in fp32.
+  /// A projection's weight in that form; nil if it is read as the checkpoint has it.
   func projection(_ weight: Parameter) -> FrozenProjection? {
     switch self {
-    case .fp32: nil
+    case .plain: nil
     case .packed(let packed): packed.projection(weight).map { .packed($0) }
-    case .half(let half): half.matrix(weight).map { .half($0) }
+    case .panels(let panels): panels.matrix(weight).map { .panels($0) }
     }
   }
 }

@@ -68,14 +68,13 @@ extension PEFTMethod {
 
   /// A pass through a model under this method.
   public func pass(
-    tape: Tape, sites: [Variable], dropout: DropoutPolicy? = nil, weights: FrozenWeights = .fp32,
-    frozen: FrozenStates? = nil, panels: WeightPanels? = nil
+    tape: Tape, sites: [Variable], dropout: DropoutPolicy? = nil, weights: FrozenWeights = .plain,
+    frozen: FrozenStates? = nil
   ) -> ForwardPass {
     var substitutes: [ObjectIdentifier: Variable] = [:]
     for (base, site) in substitutions { substitutes[ObjectIdentifier(base)] = sites[site] }
     return ForwardPass(
-      tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout, weights: weights, frozen: frozen,
-      panels: panels)
+      tape: tape, seams: seams(sites), substitutes: substitutes, dropout: dropout, weights: weights, frozen: frozen)
   }
 }
 

@@ -2,7 +2,7 @@ import Autograd
 import Foundation
 import TensorCore
 
-/// The frozen projections of a model packed for native bfloat16 products, once for each direction, shared by the ranks of a
+/// The frozen projections of a model packed for oneDNN's bfloat16 products, once for each direction, shared by the ranks of a
 /// node.
 public final class PackedWeights: Sendable {
   private let projections: [ObjectIdentifier: PackedProjection]
@@ -27,7 +27,8 @@ public final class PackedWeights: Sendable {
           try Self.part(linear.weight.value, transposed: isOutputByInput, k: linear.inputSize, n: linear.outputSize),
           try Self.part(linear.weight.value, transposed: !isOutputByInput, k: linear.outputSize, n: linear.inputSize),
         ]
-      }, name: "\(identity.prefix(32))-\(BFloat16Products.native.identity)", extension: "bf16", directory: directory,
+      }, name: "\(identity.prefix(32))-onednn-\(MatrixBackend.oneDNNVersion ?? "none")-avx512-bf16", extension: "bf16",
+      directory: directory,
       isChecked: isChecked)
     var projections: [ObjectIdentifier: PackedProjection] = [:]
     for (index, linear) in packed.enumerated() {

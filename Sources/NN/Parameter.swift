@@ -51,15 +51,8 @@ public struct Linear: Sendable {
 
   /// The projection with an optional low-rank term, for methods that add one.
   public func unadapted(_ x: Variable, _ pass: ForwardPass, lowRank: LowRankTerm? = nil) -> Variable {
-    let frozen = pass.frozen(weight)
-    if let panels = pass.panels, frozen == nil, lowRank == nil, !pass.isSubstituted(weight),
-      pass.tape.precision == .fp32 || keepsFP32
-    {
-      let y = pass.tape.product(x, panels.matrix(weight, layout))
-      return bias.map { pass.tape.biased(y, by: pass.variable($0)) } ?? y
-    }
-    return pass.tape.linear(
+    pass.tape.linear(
       x, weight: pass.variable(weight), bias: bias.map(pass.variable), layout: layout, lowRank: lowRank,
-      frozen: frozen, keepsFP32: keepsFP32)
+      frozen: pass.frozen(weight), keepsFP32: keepsFP32)
   }
 }

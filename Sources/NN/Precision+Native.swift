@@ -7,7 +7,7 @@ extension Precision {
   public var isNative: Bool {
     switch self {
     case .fp32: true
-    case .bf16: BFloat16Products.current == .native
+    case .bf16: MatrixBackend.active == .oneDNN || kernels_selected() == KERNEL_SET_AVX512_BF16
     case .fp16: false
     }
   }
@@ -18,21 +18,15 @@ extension Precision {
     case _ where isNative: nil
     case .fp32: nil
     case .bf16:
-      "bf16 is emulated (\(Self.reasonForEmulation)): weights take half the memory, products run at the speed of fp32"
+      "bf16 is emulated (\(Self.reasonForEmulation)): the same bits as with bfloat16 dot products, weights in half the memory, "
+        + "products at the speed of fp32"
     case .fp16: "fp16 has no products of its own: weights and activations take half the memory, products run in fp32"
     }
   }
 
   private static var reasonForEmulation: String {
-    if kernels_selected() != KERNEL_SET_AVX512_BF16 {
-      return kernels_best() == KERNEL_SET_AVX512_BF16
-        ? "the kernels in use, \(String(cString: kernels_name(kernels_selected()))), have no bfloat16 dot products"
-        : "this CPU has no bfloat16 dot products"
-    }
-    if let version = MatrixBackend.oneDNNVersion {
-      return BFloat16Products.available == .native
-        ? "another rank of the job has no bfloat16 dot products" : "oneDNN \(version) does not use this CPU's"
-    }
-    return "oneDNN cannot be loaded; on Debian: apt-get install libdnnl-dev"
+    kernels_best() == KERNEL_SET_AVX512_BF16
+      ? "the kernels in use, \(String(cString: kernels_name(kernels_selected()))), have no bfloat16 dot products"
+      : "this CPU has no bfloat16 dot products"
   }
 }

@@ -208,7 +208,7 @@ extension Linear {
     let result = outputByInput.copy()
     multiply(
       Matrix(factors.b), Matrix(factors.a), into: Matrix(result), m: outputSize, n: inputSize, k: factors.a.rows,
-      alpha: scaling, beta: 1)
+      alpha: scaling, adds: true)
     return result
   }
 }

@@ -4,18 +4,20 @@ import COpenBLAS
 import Diagnostics
 import Synchronization
 
-/// Which library multiplies matrices, and with which kernels.
+/// What multiplies matrices: the project's own products, or a library's.
 ///
-/// The choice is made once per process, before the first product; ranks of one job make it together, because two kernel
-/// sets give two different sums. Both libraries run single-threaded: a leaf worker is one thread.
+/// The choice is made once per process, before the first product; ranks of one job make the same, because two libraries
+/// give two different sums. Libraries run single-threaded: a leaf worker is one thread.
 public enum MatrixBackend: Sendable, Equatable {
+  /// The kernels of this project: the same bits on every CPU (`Sources/CKernels/bodies/product.h`).
+  case canonical
   /// OpenBLAS with the kernels of `coreType` (`OPENBLAS_CORETYPE`), nil for the library's own choice.
   case openBLAS(coreType: String?)
   case oneDNN
 
   /// OpenBLAS with the widest kernels this CPU runs. Left alone, OpenBLAS 0.3.21 takes Haswell kernels, half as fast,
   /// on AVX-512 CPUs it does not know. With the scalar kernels go those that run on any x86-64 CPU.
-  public static func preferred(for set: kernel_set = kernels_selected()) -> MatrixBackend {
+  public static func openBLAS(for set: kernel_set = kernels_selected()) -> MatrixBackend {
     switch set {
     case KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16: .openBLAS(coreType: "SkylakeX")
     case KERNEL_SET_AVX2: .openBLAS(coreType: "Haswell")
@@ -45,6 +47,7 @@ public enum MatrixBackend: Sendable, Equatable {
       let capacity = Int32(message.count)
       let status =
         switch self {
+        case .canonical: Int32(0)
         case .openBLAS(let coreType): openblas_load(coreType, &message, capacity)
         case .oneDNN: onednn_load(&message, capacity)
         }
@@ -56,18 +59,17 @@ public enum MatrixBackend: Sendable, Equatable {
     }
   }
 
-  /// The backend in use; the preferred one is activated if none was.
-  public static let active: MatrixBackend = {
-    if case .chosen(let backend) = state.withLock({ $0 }) { return backend }
-    do { try preferred().activate() } catch let shortage as MemoryShortage { shortage.endProcess() } catch {
-      preconditionFailure("\(error)")
-    }
-    return preferred()
-  }()
+  /// The backend in use; `canonical` if none was activated.
+  public static let active: MatrixBackend = state.withLock { state in
+    if case .chosen(let backend) = state { return backend }
+    state = .chosen(.canonical)
+    return .canonical
+  }
 
   /// Library and kernels, as they enter a run's numeric identity.
   public static var identity: String {
     switch active {
+    case .canonical: "canonical"
     case .openBLAS:
       "openblas/" + (openblas_core().map { String(cString: $0) } ?? "not loaded")
     case .oneDNN: "onednn/\(oneDNNVersion ?? "not loaded")"
@@ -93,10 +95,12 @@ public enum MatrixBackendError: DescribedError {
     case .cannotLoad(.openBLAS, let reason) where reason.contains("failed to map"):
       "cannot load OpenBLAS: not enough memory for it; raise the limit on address space (ulimit -v unlimited) (\(reason))"
     case .cannotLoad(.openBLAS, let reason):
-      "cannot load OpenBLAS: \(reason); install it (Debian: apt-get install libopenblas-dev)"
+      "cannot load OpenBLAS, which --products openblas asks for: \(reason); install it (Debian: apt-get install "
+        + "libopenblas-dev), or leave --products at its default"
     case .cannotLoad(.oneDNN, let reason):
-      "cannot load oneDNN, which PEFT_DIST_GEMM=onednn asks for: \(reason); install it (Debian: apt-get install "
-        + "libdnnl-dev), or leave PEFT_DIST_GEMM unset"
+      "cannot load oneDNN, which --products onednn asks for: \(reason); install it (Debian: apt-get install "
+        + "libdnnl-dev), or leave --products at its default"
+    case .cannotLoad(.canonical, let reason): "cannot multiply: \(reason)"
     case .alreadyChosen(let chosen, let wanted):
       "matrix products already run on \(chosen); \(wanted) has to be chosen before the first one"
     }
@@ -128,44 +132,36 @@ public struct Matrix {
   }
 }
 
-/// Few rows against a large matrix: reading it once beats packing it first.
-func isNarrowProduct(m: Int, weights: Int) -> Bool { m <= 8 && weights >= 16_384 }
-
-/// `c[m, n] = alpha * op(a)[m, k] * op(b)[k, n] + beta * c`.
+/// `c[m, n] = alpha * op(a)[m, k] * op(b)[k, n] (+ c)`.
 ///
-/// The same call gives the same bits on any thread and for any alignment; the product cut into row blocks does not,
-/// which is why the shapes of a leaf are fixed.
+/// Each entry is one expression of its row and its column: neither the other sizes nor thread, alignment and CPU reach its
+/// bits. With a library in place of the project's own products that holds for calls of the same sizes on one kind of CPU.
+/// - Parameter operands: fp32, or rounded to bfloat16, which no library does.
 public func multiply(
-  _ a: Matrix, _ b: Matrix, into c: Matrix, m: Int, n: Int, k: Int, alpha: Float = 1, beta: Float = 0
+  _ a: Matrix, _ b: Matrix, into c: Matrix, m: Int, n: Int, k: Int, alpha: Float = 1, adds: Bool = false,
+  operands: operand_kind = OPERAND_FP32
 ) {
   guard m > 0, n > 0 else { return }
-  if !a.transposed, isNarrowProduct(m: m, weights: n * k) {
-    if b.transposed {
-      k_narrow_transposed(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
-    } else {
-      k_narrow_plain(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
-    }
-    return
-  }
-  // Up to this many rows the kernel that transposes as it goes beats a packing of the whole matrix.
-  if m <= 96, !a.transposed, b.transposed, n * k >= 16_384 {
-    k_few_rows(a.pointer, a.stride, b.pointer, b.stride, c.pointer, c.stride, m, n, k, alpha, beta)
+  if MatrixBackend.active == .canonical || operands == OPERAND_BF16 {
+    k_product(
+      operands, a.pointer, a.transposed ? 1 : a.stride, a.transposed ? a.stride : 1, b.pointer,
+      b.transposed ? 1 : b.stride, b.transposed ? b.stride : 1, c.pointer, c.stride, m, n, k, alpha, adds ? 1 : 0)
     return
   }
   let (m, n, k) = (Int32(m), Int32(n), Int32(k))
   let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
-  switch MatrixBackend.active {
-  case .openBLAS:
+  let beta: Float = adds ? 1 : 0
+  if MatrixBackend.active == .oneDNN {
+    let status = onednn_sgemm(
+      a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
+      ldc)
+    precondition(status == 0, "oneDNN refused a [\(m), \(k)] x [\(k), \(n)] product: status \(status)")
+  } else {
     let status = openblas_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
       ldc)
     if status != 0 {
       MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "a thread's products in OpenBLAS").endProcess()
     }
-  case .oneDNN:
-    let status = onednn_sgemm(
-      a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
-      ldc)
-    precondition(status == 0, "oneDNN refused a [\(m), \(k)] x [\(k), \(n)] product: status \(status)")
   }
 }

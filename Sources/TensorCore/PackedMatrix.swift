@@ -1,8 +1,7 @@
 import COneDNN
 import Diagnostics
 
-/// A constant right operand `[k, n]` of products in bfloat16, in oneDNN's blocked layout. Only where
-/// `BFloat16Products.current` is `native`.
+/// A constant right operand `[k, n]` of products in bfloat16, in oneDNN's blocked layout; for `MatrixBackend.oneDNN`.
 ///
 /// Safety of `@unchecked Sendable`: the packed bytes are never written after `init`, and oneDNN reads them from any thread.
 public final class PackedMatrix: @unchecked Sendable {
@@ -72,7 +71,7 @@ public enum PackingError: DescribedError {
     switch self {
     case .refused(let k, let n):
       "oneDNN \(MatrixBackend.oneDNNVersion ?? "(not loaded)") has no bfloat16 product with a [\(k), \(n)] weight on this "
-        + "CPU; use --precision fp32, or PEFT_DIST_KERNELS=avx512 for bf16 without the library"
+        + "CPU; leave --products at its default, which has them on every CPU"
     case .unusableCache(let path, let reason):
       "cannot use the cached weights \(path): \(reason); remove the file, or name another --cache-dir"
     case .beyondRange(let weight, let largest, .fp16):

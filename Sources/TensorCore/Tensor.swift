@@ -88,5 +88,13 @@ public struct Tensor: Sendable {
     shape == other.shape && memcmp(pointer, other.pointer, count * MemoryLayout<Float>.stride) == 0
   }
 
+  /// Tells the system that the elements are not needed soon: pages of a mapped file cost no memory until they are read again.
+  public func releasePages() {
+    let (first, end) = (UInt(bitPattern: pointer), UInt(bitPattern: pointer + count))
+    let (start, stop) = ((first + 4095) & ~4095, end & ~4095)
+    guard start < stop, let memory = UnsafeMutableRawPointer(bitPattern: start) else { return }
+    madvise(memory, Int(stop - start), 21)  // MADV_PAGEOUT
+  }
+
   public func fill(_ value: Float) { k_fill(pointer, value, count) }
 }

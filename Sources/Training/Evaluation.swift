@@ -60,9 +60,6 @@ public final class Evaluation {
   private let world: World?
   private let dispatch: LeafDispatch
   private let pools: [BufferPool]
-  private let panels = WeightPanels()
-  /// Answers of at least this many tokens are worth a packed copy of the decoder.
-  private static let tokensThatPayForPanels = 16
   /// Memory of the keys and values of one leaf's sources.
   private static let mostCacheBytes = 512 << 20
   private let tokenizer: any Tokenizer
@@ -109,7 +106,7 @@ public final class Evaluation {
     let totals = Mutex(Totals())
     let job = LeafJob(
       evaluator: evaluator, sites: evaluator.sites(pool: BufferPool()), set: set, tokenizer: tokenizer,
-      generation: generation, panels: generation.maxNewTokens >= Self.tokensThatPayForPanels ? panels : nil,
+      generation: generation,
       answers: set.metrics != .tokens && (writesAnswers || set.metrics != .text))
     let ending = try dispatch.run(
       order: LeafPlanner.order(costs: costs), shouldStop: { StopRequest.isPending },
@@ -250,7 +247,6 @@ private struct LeafJob: Sendable {
   let set: EvaluationSet
   let tokenizer: any Tokenizer
   let generation: GenerationOptions
-  let panels: WeightPanels?
   let answers: Bool
 
   struct Findings {
@@ -262,7 +258,7 @@ private struct LeafJob: Sendable {
   func run(_ leaf: [Int], pool: BufferPool) -> Findings {
     let members = leaf.map { set.dataset[$0] }
     let batch = LeafBatch(members)
-    let pass = evaluator.inferencePass(sites: sites, pool: pool, panels: panels)
+    let pass = evaluator.inferencePass(sites: sites, pool: pool)
     switch evaluator.model {
     case let model as any GenerativeModel: return written(by: model, batch, members, pass)
     case let model as any ClassifierModel: return scored(by: model, batch, members, pass)

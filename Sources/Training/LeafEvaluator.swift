@@ -14,7 +14,7 @@ public struct LeafEvaluator: Sendable {
   public internal(set) var frozen: FrozenLayers?
 
   public init(
-    model: any LanguageModel, method: any PEFTMethod, weights: FrozenWeights = .fp32, frozen: FrozenLayers? = nil
+    model: any LanguageModel, method: any PEFTMethod, weights: FrozenWeights = .plain, frozen: FrozenLayers? = nil
   ) {
     self.weights = weights
     self.frozen = frozen
@@ -48,10 +48,10 @@ public struct LeafEvaluator: Sendable {
   }
 
   /// A pass that records nothing, for evaluation and generation.
-  public func inferencePass(sites: [Tensor], pool: BufferPool, panels: WeightPanels? = nil) -> ForwardPass {
+  public func inferencePass(sites: [Tensor], pool: BufferPool) -> ForwardPass {
     method.pass(
       tape: Tape(pool: pool, recordsGradients: false, precision: weights.precision),
-      sites: sites.map { Variable(constant: $0) }, weights: weights, panels: panels)
+      sites: sites.map { Variable(constant: $0) }, weights: weights)
   }
 
   /// Where the forward pass of a leaf first leaves the finite numbers; nil if it does not.

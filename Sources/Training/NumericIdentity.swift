@@ -5,23 +5,22 @@ import Collectives
 import Foundation
 import TensorCore
 
-/// What the bits of a result depend on besides the configuration: program, kernels, BLAS core, and a hash over what they
-/// compute, as names alone can lie (blocking may follow cache sizes).
+/// What the bits of a result depend on besides the configuration: the version of the arithmetic, precision, leaf size, and a
+/// hash over what products and kernels compute. Program version, CPU and kernel set are not part of it.
 public struct NumericIdentity: Sendable, Equatable {
   public let text: String
+
+  /// Raised by every change that moves a bit of any result; version 0 multiplied with libraries.
+  public static let arithmeticVersion = 1
 
   /// Measures this process: a few milliseconds of products and kernels on fixed inputs.
   ///
   /// - Throws: `PackingError` where this precision cannot be had.
-  public static func measure(programVersion: String, precision: Precision, leafTokens: Int) throws -> NumericIdentity {
-    let kernels = String(cString: kernels_name(kernels_selected()))
-    let battery = try battery(precision).prefix(16)
-    let library =
-      precision == .bf16
-      ? "\(MatrixBackend.identity) and \(BFloat16Products.current.identity)" : MatrixBackend.identity
+  public static func measure(precision: Precision, leafTokens: Int) throws -> NumericIdentity {
+    let library = MatrixBackend.active == .canonical ? "" : ", products \(MatrixBackend.identity)"
     return NumericIdentity(
-      text: "peft-dist \(programVersion), kernels \(kernels), \(library), \(precision.rawValue), "
-        + "leaf tokens \(leafTokens), battery \(battery)")
+      text: "arithmetic \(arithmeticVersion), \(precision.rawValue), leaf tokens \(leafTokens), "
+        + "battery \(try battery(precision).prefix(16))\(library)")
   }
 
   /// Compares across ranks.
@@ -37,7 +36,7 @@ public struct NumericIdentity: Sendable, Equatable {
   }
 
   /// SHA-256 over the results of a fixed battery of products and kernels.
-  private static func battery(_ precision: Precision) throws -> String {
+  static func battery(_ precision: Precision) throws -> String {
     var bytes: [UInt8] = []
     func append(_ tensor: Tensor) {
       bytes.append(contentsOf: UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * 4))
@@ -66,9 +65,7 @@ public struct NumericIdentity: Sendable, Equatable {
       multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k)
       append(c)
     }
-    switch (precision, BFloat16Products.current) {
-    case (.fp32, _): break
-    case (.bf16, .native):
+    if precision == .bf16, MatrixBackend.active == .oneDNN {
       let (rows, k, n) = (37, 512, 96)
       let weight = try PackedMatrix(numbers([n, k], 30), transposed: true, k: k, n: n)
       let (x, bits, y) = (numbers([rows, k], 31), Tensor(zeros: [rows * k / 2]), Tensor(zeros: [rows, n]))
@@ -77,20 +74,20 @@ public struct NumericIdentity: Sendable, Equatable {
         weight.multiply($0, rows: rows, into: y.pointer)
       }
       append(y)
-    case (.fp16, _), (.bf16, .widened):
-      let format: HalfFormat = precision == .fp16 ? .fp16 : .bf16
-      let (weight, x) = (numbers([512, 96], 30), numbers([37, 96], 31))
-      let (bits, pool) = (Tensor(zeros: [weight.count / 2]), BufferPool())
-      let stored = bits.withBits { base in
-        HalfMatrix.store(weight, as: format, into: base)
-        return HalfMatrix(bits: base, rows: 512, width: 96, format: format, owner: bits.storage)
-      }
+    } else if MatrixBackend.active == .canonical || precision != .fp32 {
+      let formats: [Precision: weight_format] = [.fp32: WEIGHT_FP32, .bf16: WEIGHT_BF16, .fp16: WEIGHT_FP16]
+      let (x, pool) = (numbers([37, 300], 31), BufferPool())
+      let weight = PanelMatrix(numbers([330, 300], 30), format: formats[precision] ?? WEIGHT_FP32, in: pool)
       for rows in [3, 37] {
-        let y = Tensor(zeros: [rows, 512])
-        stored.multiply(x.rows(0..<rows), transposed: true, into: y, pool: pool)
+        let (y, dx) = (Tensor(zeros: [rows, 330]), Tensor(zeros: [rows, 300]))
+        weight.multiply(x.rows(0..<rows), into: y)
         append(y)
-        format.round(y.pointer, into: y.pointer, count: y.count)
-        append(y)
+        weight.multiplyBack(y, into: dx)
+        append(dx)
+        if precision == .fp16 {
+          k_round_fp16(y.pointer, y.pointer, y.count)
+          append(y)
+        }
       }
     }
     let x = numbers([16, 67], 20)

@@ -54,7 +54,7 @@ struct BenchTrainCommand: ParsableCommand {
   }
 
   func run() throws {
-    try bench.run { world in try measure(BenchPlace(bench, leaf, world: world)) }
+    try bench.run(leaf.products) { world in try measure(BenchPlace(bench, leaf, world: world)) }
   }
 
   @MainActor

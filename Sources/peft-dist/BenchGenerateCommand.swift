@@ -33,7 +33,7 @@ struct BenchGenerateCommand: ParsableCommand {
   }
 
   func run() throws {
-    try bench.run { world in try measure(BenchPlace(bench, leaf, world: world)) }
+    try bench.run(leaf.products) { world in try measure(BenchPlace(bench, leaf, world: world)) }
   }
 
   @MainActor
@@ -50,7 +50,6 @@ struct BenchGenerateCommand: ParsableCommand {
     let evaluator = LeafEvaluator(model: place.model, method: FrozenBase(), weights: place.weights)
     let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: numBeams)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
-    let panels = WeightPanels()
     let dispatch = LeafDispatch(world: place.world, workers: place.workers)
     var seconds: [Double] = []
     for _ in 0...repeats {
@@ -58,7 +57,7 @@ struct BenchGenerateCommand: ParsableCommand {
       let watch = Stopwatch()
       _ = try dispatch.run(order: Array(leaves.indices)) { worker, leaf in
         MatrixBackend.prepareThread()
-        let pass = evaluator.inferencePass(sites: [], pool: pools[worker], panels: panels)
+        let pass = evaluator.inferencePass(sites: [], pool: pools[worker])
         _ = generator.generate(
           sources: Array(sources[leaves[leaf]]), examples: leaves[leaf].map { UInt32($0) }, model: writer, pass)
       }

@@ -39,12 +39,12 @@ struct BenchFlags: ParsableArguments {
     }
   }
 
-  /// Runs `body` in an MPI world with the kernels all ranks agree on.
-  func run(_ body: @MainActor (World) throws -> Void) throws {
+  /// Runs `body` in an MPI world with these products.
+  func run(_ products: Products?, _ body: @MainActor (World) throws -> Void) throws {
     try MainActor.assumeIsolated {
       try World.run { world in
         RunLog.isQuiet = !world.isFirst
-        try agreeOnKernels(over: world)
+        try chooseKernels(products)
         try body(world)
       }
     }
@@ -172,7 +172,7 @@ struct BenchPlace {
 
   /// GFLOP/s of the products training is made of, all workers of all ranks at once.
   private func matrixRate() throws -> Double {
-    let isPacked = leaf.arithmetic == .bf16 && BFloat16Products.current == .native
+    let isPacked = leaf.arithmetic == .bf16 && MatrixBackend.active == .oneDNN
     let (m, n, k, repeats) = (480, 512, 512, 400)
     let threads = workers.threadCount
     var rates: [Double] = []

@@ -36,7 +36,7 @@ struct ClassifyCommand: ParsableCommand {
 
   func run() throws {
     try MainActor.assumeIsolated {
-      try agreeOnKernels(over: nil)
+      try chooseKernels()
       try classify()
     }
   }

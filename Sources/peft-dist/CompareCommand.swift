@@ -56,7 +56,7 @@ struct CompareCommand: ParsableCommand {
   }
 
   func run() throws {
-    let outcome = try train.watch.run { try Comparison(self, world: $0).run() }
+    let outcome = try train.watch.run(train.leaf.products) { try Comparison(self, world: $0).run() }
     if outcome == .stopped { throw ExitCode(75) }
   }
 }

@@ -19,6 +19,7 @@ struct DoctorCommand: ParsableCommand {
   var output = "."
   @Option(help: ArgumentHelp("Folder of the caches (default: $XDG_CACHE_HOME/peft-dist).", valueName: "dir"))
   var cacheDir: String?
+  @Option(help: LeafFlags.productsHelp) var products: Products?
   @Flag(help: "Print what was found as JSON.")
   var json = false
 
@@ -55,7 +56,7 @@ struct DoctorCommand: ParsableCommand {
   private func measureProducts(_ report: inout MachineReport, world: World) throws -> NumericIdentity? {
     var failure: String?
     // Of several ranks none may go on alone.
-    do { try agreeOnKernels(over: world) } catch  where world.size == 1 { failure = "\(error)" }
+    do { try chooseKernels(products) } catch  where world.size == 1 { failure = "\(error)" }
     ProcessorExamination.examineProcessor(&report)
     ProcessorExamination.examineLibraries(&report)
     if let failure {
@@ -67,7 +68,7 @@ struct DoctorCommand: ParsableCommand {
     report.add(
       "products", "\(name), \(String(format: "%.0f", rate)) GFLOP/s on one core",
       ["backend": .string(name), "gigaflops": .double(rate)])
-    let identity = try NumericIdentity.measure(programVersion: PeftDist.version, precision: .fp32, leafTokens: 512)
+    let identity = try NumericIdentity.measure(precision: .fp32, leafTokens: 512)
     report.add("identity", identity.text, .string(identity.text))
     return identity
   }

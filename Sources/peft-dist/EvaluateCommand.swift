@@ -56,7 +56,7 @@ struct EvaluateCommand: ParsableCommand {
   }
 
   func run() throws {
-    try watch.run { try evaluate($0) }
+    try watch.run(leaf.products) { try evaluate($0) }
   }
 
   @MainActor

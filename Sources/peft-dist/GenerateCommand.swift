@@ -95,7 +95,7 @@ struct GenerateCommand: ParsableCommand {
     try MainActor.assumeIsolated {
       StopRequest.handle()
       StopRequest.listen()
-      try agreeOnKernels(over: nil)
+      try chooseKernels()
       guard try generate() == .complete else { throw ExitCode(75) }
     }
   }
@@ -168,7 +168,6 @@ struct GenerateCommand: ParsableCommand {
     }
     let leaves = SequenceGenerator.leaves(count: sources.count, beamCount: options.rowsPerSource)
     let pools = (0..<place.workers.threadCount).map { _ in BufferPool() }
-    let panels = WeightPanels()
     let answers = AnswerTable(count: sources.count)
     let (writesFile, dropsSpace) = (output != nil, wording != nil && isDecoder)
     let ending = try LeafDispatch(world: nil, workers: place.workers).run(
@@ -177,7 +176,7 @@ struct GenerateCommand: ParsableCommand {
     ) { worker, leaf in
       MatrixBackend.prepareThread()
       let range = leaves[leaf]
-      let pass = evaluator.inferencePass(sites: sites, pool: pools[worker], panels: panels)
+      let pass = evaluator.inferencePass(sites: sites, pool: pools[worker])
       let generated = generator.generate(
         sources: Array(sources[range]), examples: range.map { UInt32($0) }, model: writer, pass)
       for (index, sequences) in zip(range, generated) {

@@ -36,7 +36,7 @@ struct MergeCommand: ParsableCommand {
 
   func run() throws {
     try MainActor.assumeIsolated {
-      try agreeOnKernels(over: nil)
+      try chooseKernels()
       try merge()
     }
   }

@@ -159,6 +159,12 @@ struct LeafFlags: ParsableArguments {
   )
   var precision = Precision.fp32.rawValue
 
+  @Option(help: Self.productsHelp) var products: Products?
+
+  static let productsHelp = ArgumentHelp(
+    "What multiplies matrices: canonical (default), the same bits on every CPU; openblas or onednn (bf16 with AMX), whose "
+      + "results are their own.", valueName: "name")
+
   var arithmetic: Precision { Precision(rawValue: precision) ?? .fp32 }
 
   func validate() throws {
@@ -183,8 +189,8 @@ struct WatchFlags: ParsableArguments {
   /// The ranks have at least so long to meet at the start.
   private static let leastStartSeconds = 60.0
 
-  /// Runs `body` in an MPI world under the watchdog, with the kernels all ranks agree on.
-  func run<T: Sendable>(_ body: @MainActor (World) throws -> T) throws -> T {
+  /// Runs `body` in an MPI world under the watchdog, with these products.
+  func run<T: Sendable>(_ products: Products?, _ body: @MainActor (World) throws -> T) throws -> T {
     try MainActor.assumeIsolated {
       // Where many ranks start from a slow file system, that takes longer than a stall.
       try World.run(
@@ -193,12 +199,14 @@ struct WatchFlags: ParsableArguments {
         RunLog.isQuiet = !world.isFirst
         StopRequest.listen()
         try Watchdog.start(world: world, timeoutSeconds: stallTimeoutSeconds)
-        try agreeOnKernels(over: world)
+        try chooseKernels(products)
         return try body(world)
       }
     }
   }
 }
+
+extension Products: ExpressibleByArgument {}
 
 /// Which tokens a decoder such as GPT-2 is trained to write.
 enum LossScope: String, CaseIterable, ExpressibleByArgument {

@@ -96,7 +96,7 @@ struct SweepCommand: ParsableCommand {
   }
 
   func run() throws {
-    let outcome = try train.watch.run { try Sweep(self, world: $0).run() }
+    let outcome = try train.watch.run(train.leaf.products) { try Sweep(self, world: $0).run() }
     if outcome == .stopped { throw ExitCode(75) }
   }
 }

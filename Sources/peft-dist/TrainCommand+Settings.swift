@@ -53,7 +53,7 @@ extension TrainCommand {
       ("model", .string(model.model)), ("data_dir", text(data.dataDir)), ("train_file", text(trainFile)),
       ("eval_file", text(evalFile)), ("test_file", text(testFile)), ("save_every", number(saveEvery)),
       ("keep_checkpoints", .integer(keepCheckpoints)), ("log_every", .integer(logEvery)),
-      ("threads_per_rank", number(leaf.threadsPerRank)),
+      ("threads_per_rank", number(leaf.threadsPerRank)), ("products", text(leaf.products?.rawValue)),
       ("stall_timeout_seconds", .double(watch.stallTimeoutSeconds)), ("cache_dir", text(data.cacheDir)),
       ("activation_cache", .string(cache.activationCache)), ("activation_cache_dir", text(cache.activationCacheDir)),
     ]

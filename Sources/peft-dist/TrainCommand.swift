@@ -220,7 +220,7 @@ struct TrainCommand: ParsableCommand {
 
   func run() throws {
     try method.requireUsed()
-    let outcome = try watch.run { try TrainRun(self, world: $0).run() }
+    let outcome = try watch.run(leaf.products) { try TrainRun(self, world: $0).run() }
     if outcome == .stopped { throw ExitCode(75) }
   }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CKernels
 import Checkpoints
 import Collectives
 import Diagnostics
@@ -275,7 +276,7 @@ struct TrainRun {
 
   func measuredIdentity() throws -> NumericIdentity {
     let identity = try NumericIdentity.measure(
-      programVersion: PeftDist.version, precision: flags.leaf.arithmetic, leafTokens: configuration.leafTokens)
+      precision: flags.leaf.arithmetic, leafTokens: configuration.leafTokens)
     if let world { try identity.agree(over: world) }
     return identity
   }
@@ -378,7 +379,9 @@ struct TrainRun {
       "seconds_per_epoch": milliseconds(trainer.trainingSeconds / epochs),
       "wall_seconds": .double((start.seconds * 10).rounded() / 10),
       "ranks": .integer(rankCount), "threads_per_rank": .integer(place.workers.threadCount),
-      "numeric_identity": .string(identity.text),
+      "numeric_identity": .string(identity.text), "program_version": .string(PeftDist.version),
+      "kernels": .string(String(cString: kernels_name(kernels_selected()))),
+      "cpu": .string(ProcessorFeatures.read().model),
       "stage_seconds": .object(
         Dictionary(uniqueKeysWithValues: trainer.stageSeconds.map { ($0.rawValue, milliseconds($1)) })),
     ]

@@ -35,18 +35,25 @@ struct VerifyCommand: ParsableCommand {
   }
 
   func run() throws {
-    let agrees = try watch.run { try verify($0) }
+    // A folder without the run's settings is told of inside.
+    let agrees = try watch.run((try? trained())?.leaf.products) { try verify($0) }
     if !agrees { throw ExitCode(1) }
+  }
+
+  /// The command of the run, as its folder has it.
+  private func trained() throws -> TrainCommand {
+    var arguments = try ConfigurationFile.flags(
+      path: URL(fileURLWithPath: folder).appendingPathComponent("run.yaml").path)
+    arguments += ["--output", folder]
+    if let threadsPerRank { arguments += ["--threads-per-rank", "\(threadsPerRank)"] }
+    return try TrainCommand.parse(arguments)
   }
 
   @MainActor
   private func verify(_ world: World) throws -> Bool {
     let url = URL(fileURLWithPath: folder)
     let log = try DigestLog(runFolder: url)
-    var arguments = try ConfigurationFile.flags(path: url.appendingPathComponent("run.yaml").path)
-    arguments += ["--output", folder]
-    if let threadsPerRank { arguments += ["--threads-per-rank", "\(threadsPerRank)"] }
-    let run = try TrainRun(TrainCommand.parse(arguments), world: world)
+    let run = try TrainRun(trained(), world: world)
     let identity = try run.measuredIdentity()
     let isFinished = FileManager.default.fileExists(atPath: url.appendingPathComponent(RunFolder.summaryName).path)
     let store = world.isFirst ? try RunFolder(url, resume: true, isReadOnly: isFinished) : nil

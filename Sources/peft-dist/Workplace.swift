@@ -64,7 +64,9 @@ struct Workplace {
     self.head = head
     model = try ModelCatalogue.load(folder, head: head)
     // The file is that of the place before, which has been looked at.
-    weights = try Self.weights(of: model, other.weights.precision, folder: folder, cache: cache, isChecked: true)
+    weights = try Self.weights(
+      of: model, other.weights.precision, folder: folder, cache: cache, isShared: (world?.localSize ?? 1) > 1,
+      isChecked: true)
   }
 
   /// The same on all ranks of a job: the first one of each node looks whether what is there is whole, and makes it where it is
@@ -72,21 +74,25 @@ struct Workplace {
   static func weights(
     of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, over world: World?
   ) throws -> FrozenWeights {
-    let isFirst = world?.localRank ?? 0 == 0
-    let own = isFirst ? try weights(of: model, precision, folder: folder, cache: cache, isChecked: false) : nil
-    if precision != .fp32 { try MainActor.assumeIsolated { try world?.barrier() } }
-    return try own ?? weights(of: model, precision, folder: folder, cache: cache, isChecked: true)
+    let (isFirst, isShared) = (world?.localRank ?? 0 == 0, (world?.localSize ?? 1) > 1)
+    func own(isChecked: Bool) throws -> FrozenWeights {
+      try weights(of: model, precision, folder: folder, cache: cache, isShared: isShared, isChecked: isChecked)
+    }
+    let first = isFirst ? try own(isChecked: false) : nil
+    try MainActor.assumeIsolated { try world?.barrier() }
+    return try first ?? own(isChecked: true)
   }
 
   /// The projections; the output head only in bfloat16, and not that of a classifier, which is trained.
   private static func weights(
-    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, isChecked: Bool
+    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, isShared: Bool,
+    isChecked: Bool
   ) throws -> FrozenWeights {
     let description = model.description
     let includesHead = precision == .bf16 && description.kind != .classifier
     let linears = description.linears.filter { includesHead || !description.outputHeadPaths.contains($0.path) }
     return try FrozenWeights(
-      linears, precision, identity: folder.identity(), directory: cache, isChecked: isChecked)
+      linears, precision, identity: folder.identity(), directory: cache, isShared: isShared, isChecked: isChecked)
   }
 
   /// The cores of this rank's binding, shared fairly among the ranks of the machine that have the same binding, and its

@@ -116,13 +116,9 @@ import Testing
       Variable(constant: x), weight: Variable(constant: w), bias: Variable(constant: bias))
     #expect(y.value.hasSameBytes(as: Self.rounded(sum.value)))
     // Stored in fp16: the same bits, for many rows and for few.
-    let bits = Tensor(zeros: [(w.count + 1) / 2])
-    let stored = bits.withBits { base in
-      HalfMatrix.store(w, as: .fp16, into: base)
-      return HalfMatrix(bits: base, rows: 20, width: 33, format: .fp16, owner: bits.storage)
-    }
+    let stored = PanelMatrix(w, format: WEIGHT_FP16, in: BufferPool())
     let again = half.linear(
-      Variable(constant: x), weight: Variable(constant: w), bias: Variable(constant: bias), frozen: .half(stored))
+      Variable(constant: x), weight: Variable(constant: w), bias: Variable(constant: bias), frozen: .panels(stored))
     #expect(again.value.hasSameBytes(as: y.value))
     let kept = half.linear(
       Variable(constant: x), weight: Variable(constant: w), bias: Variable(constant: bias), keepsFP32: true)
@@ -133,14 +129,10 @@ import Testing
   @Test(arguments: [WeightLayout.outputByInput, .inputByOutput]) func storedWeightsWorkBothWays(layout: WeightLayout) {
     let shape = layout == .outputByInput ? [160, 128] : [128, 160]
     let w = Samples(seed: 2).tensor(shape)
-    let bits = Tensor(zeros: [w.count / 2])
-    let stored = bits.withBits { base in
-      HalfMatrix.store(w, as: .fp16, into: base)
-      return HalfMatrix(bits: base, rows: shape[0], width: shape[1], format: .fp16, owner: bits.storage)
-    }
+    let stored = PanelMatrix(w, isInputByOutput: layout == .inputByOutput, format: WEIGHT_FP16, in: BufferPool())
     for rows in [3, 40] {
       let x = Samples(seed: 1).tensor([rows, 128])
-      let (plain, half) = [nil, .half(stored)].map { frozen in
+      let (plain, half) = [nil, .panels(stored)].map { frozen in
         results(.fp16, [x]) {
           $0.linear($1[0], weight: Variable(constant: w), layout: layout, frozen: frozen)
         }

@@ -166,7 +166,7 @@ import Testing
     }
   }
 
-  /// A head in bfloat16, packed or widened: the loss and gradient of the rounded operands, far closer than bfloat16 results
+  /// A head in bfloat16, in panels or as oneDNN packs it: the loss and gradient of the rounded operands, far closer than bfloat16 results
   /// would be.
   @Test func fromAHeadInBFloat16() throws {
     let (rows, width, columns) = (5, 32, 48)
@@ -175,13 +175,9 @@ import Testing
     for tensor in [h, head] {
       for index in 0..<tensor.count { tensor.pointer[index] = (tensor.pointer[index] * 32).rounded() / 32 }
     }
-    let bits = Tensor(zeros: [head.count / 2])
-    let stored = bits.withBits { base in
-      HalfMatrix.store(head, as: .bf16, into: base)
-      return HalfMatrix(bits: base, rows: columns, width: width, format: .bf16, owner: bits.storage)
-    }
-    var forms = [FrozenProjection.half(stored)]
-    if BFloat16Products.available == .native {
+    let panels = PanelMatrix(head, format: WEIGHT_BF16, in: BufferPool())
+    var forms = [FrozenProjection.panels(panels)]
+    if (try? PackedMatrix.byteCount(k: width, n: columns)) != nil {
       forms.append(
         .packed(
           PackedProjection(

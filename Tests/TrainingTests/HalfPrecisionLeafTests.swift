@@ -43,12 +43,12 @@ import Testing
     let model = try ModelCatalogue.load(ModelFolder(Self.models.appending(path: name)))
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent("peft-dist-\(UUID().uuidString)")
     defer { try? FileManager.default.removeItem(at: folder) }
-    let weights = try HalfWeights(
-      model.description.linears.filter { $0.path != "lm_head" }, format: .fp16, identity: name,
+    let weights = try PanelWeights(
+      model.description.linears.filter { $0.path != "lm_head" }, precision: .fp16, identity: name,
       directory: folder)
     let tuned = try Self.method(method, model, targets: targets)
     return (
-      LeafEvaluator(model: model, method: tuned), LeafEvaluator(model: model, method: tuned, weights: .half(weights))
+      LeafEvaluator(model: model, method: tuned), LeafEvaluator(model: model, method: tuned, weights: .panels(weights))
     )
   }
 

@@ -42,9 +42,7 @@ extension Tape {
 
   /// The weight in fp32; of fp16 numbers on an fp16 tape.
   private func headWeight(_ weight: Variable, _ frozen: FrozenProjection?) -> Tensor {
-    guard precision == .fp16 else { return weight.value }
-    if case .half(let stored)? = frozen { return stored.widened(in: pool) }
-    return rounded(weight.value)
+    precision == .fp16 ? rounded(weight.value) : weight.value
   }
 }
 
@@ -182,11 +180,11 @@ private struct AbsorbedAttentionKernel {
       let target = rows(dStates, sequence: sequence)
       multiply(
         Matrix(dropped(p, sequence: sequence), transposed: true), Matrix(dContext), into: target, m: keyCount,
-        n: width, k: size, beta: 1)
+        n: width, k: size, adds: true)
       let own = gather(saved.absorbed, sequence: sequence)
       multiply(
         Matrix(dp, transposed: true), Matrix(own), into: target, m: keyCount, n: width, k: size, alpha: form.scale,
-        beta: 1)
+        adds: true)
     }
     guard let dq else { return }
     for head in 0..<heads {

@@ -28,12 +28,9 @@ public struct AttentionForm {
   }
 
   var width: Int { heads * headWidth }
-  /// Whether products read bfloat16 pairs, which an odd width has not.
-  var isPaired: Bool { operands == OPERAND_BF16 && headWidth.isMultiple(of: 2) }
 
-  /// Query rows of one tile: the scores `[rows, keys]` stay within about 256 KB of cache. Whole blocks of 6, the rows a
-  /// tile product works on at once.
-  func tileRows(keys: Int) -> Int { min(252, max(18, 65_536 / max(keys, 1) / 6 * 6)) }
+  /// Query rows of one tile. Part of the arithmetic: gradients of keys and values are added tile by tile.
+  static let tileRows = 128
 }
 
 /// One head of one sequence.
@@ -78,7 +75,7 @@ extension Tape {
     kernel.forward(q: q.value, k: k.value, v: v.value, into: value, logSumExp: logSumExp)
     let output = halfResult(value, of: q, k, v, bias?.values ?? q)
     guard output.needsGradient else { return output }
-    func kept(_ x: Variable) -> Kept { form.isPaired ? Kept(bfloat16: x.value, in: pool) : keep(x) }
+    func kept(_ x: Variable) -> Kept { form.operands == OPERAND_BF16 ? Kept(bfloat16: x.value, in: pool) : keep(x) }
     let kept = (q: kept(q), k: kept(k), v: kept(v))
     let slots = (q: q.slot, k: k.slot, v: v.slot)
     record(output) { [self] gradient in
@@ -104,9 +101,9 @@ private struct AttentionKernel {
   let bias: OffsetBias?
   let pool: BufferPool
 
-  private var tileRows: Int { min(form.tileRows(keys: keys.longest), max(queries.longest, 1)) }
+  private var tileRows: Int { min(AttentionForm.tileRows, max(queries.longest, 1)) }
   /// Distance between the rows of a tile of scores.
-  private var stride: Int { max(roundedToVectors(keys.longest), 16) }
+  private var stride: Int { max((keys.longest + 15) / 16 * 16, 16) }
 
   private func forEachHead(_ body: (AttentionHead) -> Void) {
     for sequence in 0..<queries.sequenceCount {
@@ -157,23 +154,50 @@ private struct AttentionKernel {
 
   func forward(q: Tensor, k: Tensor, v: Tensor, into output: Tensor, logSumExp: Tensor) {
     let p = Tensor([tileRows, stride], in: pool)
-    let products = TileProducts(form: form, rows: tileRows, keys: stride, pool: pool)
-    let (keyColumns, valueRows) = (products.rightColumns(), products.rightRows(max(keys.longest, 1)))
     forEachHead { head in
-      products.packColumns(at(k, row: head.keyRow, head: head.head), rows: head.keys, into: keyColumns)
-      products.packRows(at(v, row: head.keyRow, head: head.head), rows: head.keys, into: valueRows)
       forEachTile(head) { tile in
-        let query = products.left(at(q, row: tile.queryRow, head: tile.head), stride: form.width, rows: tile.rows)
-        products.overWidth(query, keyColumns, into: p, rows: tile.rows, columns: tile.keys)
+        overWidth(tile, at(q, row: tile.queryRow, head: head.head), at(k, row: head.keyRow, head: head.head), into: p)
         k_softmax(
           p.pointer, tile.rows, tile.keys, stride, tile.firstPosition, bias?.pointer(head: tile.head),
           form.causal ? 1 : 0, form.scale, logSumExp.pointer + tile.head * logSumExp.width + tile.queryRow)
         drop(tile, from: p, to: p)
-        products.overKeys(
-          products.leftScores(p, rows: tile.rows, keys: tile.keys), valueRows, keys: tile.keys,
-          into: at(output, row: tile.queryRow, head: tile.head), rows: tile.rows)
+        overKeys(
+          tile, p, at(v, row: head.keyRow, head: head.head), into: at(output, row: tile.queryRow, head: tile.head))
       }
     }
+  }
+
+  // MARK: Products of a tile: x and y are the columns of a head, scores `[rows, keys]`
+
+  /// `scores = x yᵀ`, summed over the head's width.
+  private func overWidth(
+    _ tile: AttentionTile, _ x: UnsafeMutablePointer<Float>, _ y: UnsafeMutablePointer<Float>, into scores: Tensor
+  ) {
+    multiply(
+      Matrix(x, stride: form.width), Matrix(y, stride: form.width, transposed: true),
+      into: Matrix(scores.pointer, stride: stride), m: tile.rows, n: tile.keys, k: form.headWidth,
+      operands: form.operands)
+  }
+
+  /// `z [rows, K] = alpha * scores y`, summed over the keys.
+  private func overKeys(
+    _ tile: AttentionTile, _ scores: Tensor, _ y: UnsafeMutablePointer<Float>, into z: UnsafeMutablePointer<Float>,
+    alpha: Float = 1
+  ) {
+    multiply(
+      Matrix(scores.pointer, stride: stride), Matrix(y, stride: form.width), into: Matrix(z, stride: form.width),
+      m: tile.rows, n: form.headWidth, k: tile.keys, alpha: alpha, operands: form.operands)
+  }
+
+  /// `z [keys, K] = alpha * scoresᵀ y (+ z)`, summed over the tile's queries.
+  private func overQueries(
+    _ tile: AttentionTile, _ scores: Tensor, _ y: UnsafeMutablePointer<Float>, into z: UnsafeMutablePointer<Float>,
+    alpha: Float = 1
+  ) {
+    multiply(
+      Matrix(scores.pointer, stride: stride, transposed: true), Matrix(y, stride: form.width),
+      into: Matrix(z, stride: form.width), m: tile.keys, n: form.headWidth, k: tile.rows, alpha: alpha,
+      adds: !tile.isFirst || form.causal, operands: form.operands)
   }
 
   func backward(
@@ -183,11 +207,6 @@ private struct AttentionKernel {
     let (p, dp) = (Tensor([tileRows, stride], in: pool), Tensor([tileRows, stride], in: pool))
     let dropped = form.dropout == nil ? p : Tensor([tileRows, stride], in: pool)
     let delta = Tensor([tileRows], in: pool)
-    let products = TileProducts(form: form, rows: tileRows, keys: stride, pool: pool)
-    let (keyColumns, valueColumns) = (products.rightColumns(), products.rightColumns())
-    let (keyRows, queryRows, upstreamRows) = (
-      products.rightRows(max(keys.longest, 1)), products.rightRows(tileRows), products.rightRows(tileRows)
-    )
     let needsScores = dq != nil || dk != nil || biasGradient != nil
     if form.causal || queries.lengths.contains(0) {
       // A causal tile skips keys after its last query: those rows get their gradient from later tiles, or none. So do the
@@ -197,28 +216,15 @@ private struct AttentionKernel {
     }
     forEachHead { head in
       let (key, value) = (at(k, row: head.keyRow, head: head.head), at(v, row: head.keyRow, head: head.head))
-      products.packColumns(key, rows: head.keys, into: keyColumns)
-      if needsScores { products.packColumns(value, rows: head.keys, into: valueColumns) }
-      if dq != nil { products.packRows(key, rows: head.keys, into: keyRows) }
       forEachTile(head) { tile in
-        let adds = !tile.isFirst || form.causal
         let query = at(q, row: tile.queryRow, head: tile.head)
         let upstream = at(gradient, row: tile.queryRow, head: tile.head)
-        products.overWidth(
-          products.left(query, stride: form.width, rows: tile.rows), keyColumns, into: p, rows: tile.rows,
-          columns: tile.keys)
+        overWidth(tile, query, key, into: p)
         softmaxAgain(tile, p, logSumExp)
         drop(tile, from: p, to: dropped)
-        if let dv {
-          products.packRows(upstream, rows: tile.rows, into: upstreamRows)
-          products.overQueries(
-            dropped, upstreamRows, into: at(dv, row: head.keyRow, head: tile.head), queries: tile.rows,
-            keys: tile.keys, alpha: 1, adds: adds)
-        }
+        if let dv { overQueries(tile, dropped, upstream, into: at(dv, row: head.keyRow, head: tile.head)) }
         guard needsScores else { return }
-        products.overWidth(
-          products.left(upstream, stride: form.width, rows: tile.rows), valueColumns, into: dp, rows: tile.rows,
-          columns: tile.keys)
+        overWidth(tile, upstream, value, into: dp)
         drop(tile, from: dp, to: dp)
         // The tile holds whole rows, so that the result itself need not be kept: sum of dO * O = sum of P * dP.
         k_row_dots(p.pointer, dp.pointer, delta.pointer, tile.rows, tile.keys, stride, stride)
@@ -228,16 +234,9 @@ private struct AttentionKernel {
             dp.pointer, tile.rows, tile.keys, stride, tile.firstPosition,
             biasGradient.pointer + tile.head * biasGradient.width + bias.zero)
         }
-        if let dq {
-          products.overKeys(
-            products.leftScores(dp, rows: tile.rows, keys: tile.keys), keyRows, keys: tile.keys,
-            into: at(dq, row: tile.queryRow, head: tile.head), rows: tile.rows, alpha: form.scale)
-        }
+        if let dq { overKeys(tile, dp, key, into: at(dq, row: tile.queryRow, head: tile.head), alpha: form.scale) }
         if let dk {
-          products.packRows(query, rows: tile.rows, into: queryRows)
-          products.overQueries(
-            dp, queryRows, into: at(dk, row: head.keyRow, head: tile.head), queries: tile.rows, keys: tile.keys,
-            alpha: form.scale, adds: adds)
+          overQueries(tile, dp, query, into: at(dk, row: head.keyRow, head: tile.head), alpha: form.scale)
         }
       }
     }

@@ -42,7 +42,7 @@ extension Tape {
       if let slot = head.slot {
         multiply(
           Matrix(logits, transposed: true), Matrix(tile), into: Matrix(slot.accumulator(in: pool)), m: columns,
-          n: width, k: rows, beta: 1)
+          n: width, k: rows, adds: true)
       }
     }
     if let inputGradient { h.slot?.add(inputGradient, in: pool) }

@@ -41,7 +41,7 @@ extension Tape {
       if let target = weights.recurrent.slot?.accumulator(in: pool) {
         multiply(
           Matrix(flowed, transposed: true), Matrix(saved.previous), into: Matrix(target), m: 4 * size, n: size,
-          k: count, beta: 1)
+          k: count, adds: true)
       }
       if let target = weights.recurrentBias.slot?.accumulator(in: pool) {
         k_column_sums(flowed.pointer, target.pointer, count, 4 * size)
@@ -102,7 +102,7 @@ private struct LSTMKernel {
         (saved.previous.pointer + row * size).update(from: saved.hidden.pointer + before * size, count: size)
         multiply(
           Matrix(saved.previous.rows(row..<row + 1)), Matrix(recurrent, transposed: true),
-          into: Matrix(own, stride: 4 * size), m: 1, n: 4 * size, k: size, beta: 1)
+          into: Matrix(own, stride: 4 * size), m: 1, n: 4 * size, k: size, adds: true)
       }
       activate(own)
       (saved.cellBefore.pointer + row * size).update(from: cell.pointer, count: size)

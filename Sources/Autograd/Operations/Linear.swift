@@ -9,7 +9,7 @@ public enum WeightLayout: Sendable {
   case inputByOutput
 }
 
-/// A frozen projection packed for bfloat16 products: x W forward, dy Wᵀ backward.
+/// A frozen projection packed for oneDNN's bfloat16 products: x W forward, dy Wᵀ backward.
 public struct PackedProjection: Sendable {
   /// `[in, out]`
   public let forward: PackedMatrix
@@ -24,9 +24,10 @@ public struct PackedProjection: Sendable {
 
 /// A frozen projection in the form its precision multiplies.
 public enum FrozenProjection: Sendable {
+  /// oneDNN's bfloat16.
   case packed(PackedProjection)
-  /// As the checkpoint lays it out, in 16 bits a number: fp16, or bfloat16 where the CPU has no products of those.
-  case half(HalfMatrix)
+  /// fp32, fp16 or bfloat16.
+  case panels(PanelMatrix)
 }
 
 extension PackedMatrix {
@@ -49,9 +50,7 @@ struct ProjectionWeight {
   func project(_ x: Tensor, into y: Tensor) {
     switch frozen {
     case .packed(let packed)?: packed.forward.multiply(tape.bfloat16(x), rows: x.rows, into: y)
-    case .half(let stored)?:
-      stored.multiply(
-        tape.operand(x, of: stored.format), transposed: layout == .outputByInput, into: y, pool: tape.pool)
+    case .panels(let panels)?: panels.multiply(x, into: y)
     case nil: multiply(x, transposed: layout == .outputByInput, into: y)
     }
   }
@@ -61,10 +60,7 @@ struct ProjectionWeight {
     switch frozen {
     case .packed(let packed)?:
       packed.backward.multiply(tape.bfloat16(dy, isReadAgain: false), rows: dy.rows, into: dx)
-    case .half(let stored)?:
-      stored.multiply(
-        tape.operand(dy, of: stored.format, isReadAgain: false), transposed: layout == .inputByOutput, into: dx,
-        pool: tape.pool)
+    case .panels(let panels)?: panels.multiplyBack(dy, into: dx)
     case nil: multiply(dy, transposed: layout == .inputByOutput, into: dx)
     }
   }
@@ -120,11 +116,11 @@ extension Tape {
         case .outputByInput:
           multiply(
             Matrix(gradient, transposed: true), Matrix(x), into: Matrix(target), m: outputs, n: inputs, k: rows,
-            beta: 1)
+            adds: true)
         case .inputByOutput:
           multiply(
             Matrix(x, transposed: true), Matrix(gradient), into: Matrix(target), m: inputs, n: outputs, k: rows,
-            beta: 1)
+            adds: true)
         }
       }
       if let biasSlot {

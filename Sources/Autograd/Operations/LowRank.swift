@@ -60,7 +60,7 @@ struct LowRankUpdate {
     round(reduced)
     multiply(
       Matrix(reduced), Matrix(operand(term.b), transposed: true), into: Matrix(y), m: rows, n: outputs, k: rank,
-      alpha: term.scaling, beta: 1)
+      alpha: term.scaling, adds: true)
     return reduced
   }
 
@@ -70,7 +70,7 @@ struct LowRankUpdate {
     if let slot = term.b.slot {
       multiply(
         Matrix(gradient, transposed: true), Matrix(reduced), into: Matrix(slot.accumulator(in: pool)), m: outputs,
-        n: rank, k: rows, alpha: term.scaling, beta: 1)
+        n: rank, k: rows, alpha: term.scaling, adds: true)
     }
     guard term.a.needsGradient || inputGradient != nil else { return }
     let reducedGradient = Tensor([rows, rank], in: pool)
@@ -81,7 +81,7 @@ struct LowRankUpdate {
     if let slot = term.a.slot, let x {
       multiply(
         Matrix(reducedGradient, transposed: true), Matrix(dropped(x)), into: Matrix(slot.accumulator(in: pool)),
-        m: rank, n: inputs, k: rows, beta: 1)
+        m: rank, n: inputs, k: rows, adds: true)
     }
     guard let inputGradient else { return }
     let a = operand(term.a)
@@ -92,7 +92,7 @@ struct LowRankUpdate {
       k_accumulate(inputGradient.pointer, through.pointer, 1, through.count)
     } else {
       multiply(
-        Matrix(reducedGradient), Matrix(a), into: Matrix(inputGradient), m: rows, n: inputs, k: rank, beta: 1)
+        Matrix(reducedGradient), Matrix(a), into: Matrix(inputGradient), m: rows, n: inputs, k: rank, adds: true)
     }
   }
 }

@@ -66,12 +66,4 @@ extension Tape {
     }
     return result
   }
-
-  /// `y = x Wᵀ` from a weight in panels, values only. Shapes: x `[n, in]`, y `[n, out]`.
-  public func product(_ x: Variable, _ weight: PanelMatrix) -> Variable {
-    precondition(!x.needsGradient, "a product with panels has no derivative")
-    let (input, value) = (x.value, allocate([x.value.rows, weight.n]))
-    weight.multiply(input, into: value)
-    return Variable(constant: value)
-  }
 }

@@ -12,15 +12,13 @@
 #include "attention.h"
 #include "convert.h"
 #include "elementwise.h"
-#include "few_rows.h"
 #include "fixed_point.h"
 #include "loss.h"
-#include "narrow_product.h"
 #include "norm.h"
 #include "optimizer.h"
+#include "product.h"
 #include "random.h"
 #include "step_attention.h"
-#include "tile_product.h"
 
 #define KERNEL_ENTRY(result, name, parameters, arguments) .name = KERNEL_JOIN(name, KERNEL_SET),
 #define KERNEL_TABLE_OF(set) kernels_##set

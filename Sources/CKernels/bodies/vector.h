@@ -104,8 +104,9 @@ INLINE f32x16 absolute(f32x16 x) { return (f32x16)((i32x16)x & (i32x16)0x7ffffff
 
 // Swaps the off-diagonal blocks of `b` lanes between vectors i and i + b; with b = 8, 4, 2, 1 in turn 16 vectors are
 // transposed. The lanes are those of the first result; the second has the same ones b further on.
-#define SWAP_BLOCKS(v, b, ...) \
-  for (int i = 0; i < 16; i++) { \
+#define SWAP_BLOCKS(v, b, ...) SWAP_BLOCKS_OF(16, v, b, __VA_ARGS__)
+#define SWAP_BLOCKS_OF(count, v, b, ...) \
+  for (int i = 0; i < (count); i++) { \
     if (i & (b)) continue; \
     const f32x16 upper = v[i], lower = v[i + (b)]; \
     v[i] = __builtin_shufflevector(upper, lower, __VA_ARGS__); \
@@ -121,4 +122,11 @@ INLINE void transpose16(f32x16 v[16]) {
   SWAP_BLOCKS(v, 4, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
   SWAP_BLOCKS(v, 2, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
   SWAP_BLOCKS(v, 1, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+}
+
+// The 8 x 8 blocks that lie in the lower and in the upper halves of 8 vectors, each by itself.
+INLINE void transpose8(f32x16 v[8]) {
+  SWAP_BLOCKS_OF(8, v, 4, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
+  SWAP_BLOCKS_OF(8, v, 2, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+  SWAP_BLOCKS_OF(8, v, 1, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
 }

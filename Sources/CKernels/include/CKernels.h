@@ -114,48 +114,26 @@ void k_row_dots(const float *a, const float *b, float *delta, long rows, long wi
 // dbias[j - i] += dz[i, j]; dbias points at the entry for offset 0.
 void k_bias_gradient(const float *dz, long rows, long columns, long ld, long first_row, float *dbias);
 
-// ---------------------------------------------------------------------------------------------- tile products
-// c [m, n] = alpha a b (+ c if `accumulate`). Operands are fp32, or bfloat16 in pairs along the summed dimension, one
-// 32-bit word a step. a: the word of row r and step p is a[r * a_row + p * a_step]. b [steps, ldb]: made by
-// k_pack_rows or k_pack_columns. Every entry is summed in the order of the steps.
+// ---------------------------------------------------------------------------------------------- products
+// c [m, n] = alpha a b (+ c if `adds`): entry (r, q) of a at a[r * a_row + q * a_step], entry (q, j) of b at
+// b[q * b_step + j * b_column]; one distance of each operand is 1, c's rows lie ldc apart and overlap no operand. Any sizes,
+// k = 0 included. Operands are read as fp32, or rounded to bfloat16 (subnormal numbers zero) and multiplied in pairs.
+//
+// Each entry is one expression, whatever the other sizes, the set and the thread: see bodies/product.h.
 typedef enum { OPERAND_FP32 = 0, OPERAND_BF16 = 1 } operand_kind;
-void k_tile_product(operand_kind kind, const void *a, long a_row, long a_step, const void *b, long ldb, float *c,
-                    long ldc, long m, long n, long steps, float alpha, int accumulate);
-// x [rows, width] as right operand summed over its rows: y [steps, ldy]; ldy a multiple of 16, at least width.
-void k_pack_rows(operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width);
-// x [rows, width] as right operand summed over its columns: y [steps, ldy]; ldy a multiple of 16, at least rows.
-void k_pack_columns(operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width);
-// x [rows, width] as left operand summed over its columns, in bfloat16 pairs: y [rows, ldy], ldy at least width / 2.
-void k_pack_left(const float *x, long ldx, uint32_t *y, long ldy, long rows, long width);
-
-// ---------------------------------------------------------------------------------------------- narrow products
-// For m <= 8 rows, where a general product would spend its time packing w; w is read once, in order.
-// y [m, n] = alpha x [m, k] w^T + beta y, w [n, k]; rows ldx, ldw, ldy apart. Nothing is done for m > 8.
-void k_narrow_transposed(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n,
-                         long k, float alpha, float beta);
-// y [m, k] = alpha x [m, n] w + beta y, w [n, k].
-void k_narrow_plain(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n,
-                    float alpha, float beta);
-// The same with alpha 1, beta 0 and w in fp16 or bfloat16: the bits of a product with w widened first.
-void k_narrow_transposed_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n,
-                              long k);
-void k_narrow_plain_fp16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k,
-                         long n);
-void k_narrow_transposed_bf16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n,
-                              long k);
-void k_narrow_plain_bf16(const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k,
-                         long n);
-
-// ---------------------------------------------------------------------------------------------- few rows
-// y [m, n] = alpha x [m, k] w^T + beta y, w [n, k], for more rows than the narrow products take and fewer than a general
-// product needs; rows ldx, ldw, ldy apart. An entry's sum does not depend on m: cutting x into blocks of rows changes no bit.
-void k_few_rows(const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k,
-                float alpha, float beta);
-// The same product bit for bit, at any m, from a weight packed before: panels [ceil(n / 32), k, 32], aligned to 64.
-void k_panel_product(const float *x, long ldx, const float *panels, float *y, long ldy, long m, long n, long k,
-                     float alpha, float beta);
-// panels[j / 32, c, j % 32] = w[j, c], zero behind the last row of w.
-void k_pack_panels(const float *w, long ldw, float *panels, long n, long k);
+void k_product(operand_kind kind, const float *a, long a_row, long a_step, const float *b, long b_step, long b_column,
+               float *c, long ldc, long m, long n, long k, float alpha, int adds);
+// A weight W [outputs, inputs] in panels [ceil(outputs / 16)][inputs][16], zero behind the last output, aligned to 64.
+typedef enum { WEIGHT_FP32 = 0, WEIGHT_FP16 = 1, WEIGHT_BF16 = 2 } weight_format;
+// W[o, i] at w[o * w_output + i * w_input], one distance of which is 1; rounded to nearest in the 16-bit formats.
+void k_pack_weight(weight_format format, const float *w, long w_output, long w_input, void *panels, long outputs,
+                   long inputs);
+// y [m, outputs] = x [m, inputs] W^T and dx [m, inputs] = dy [m, outputs] W: the bits of k_product with the numbers that
+// are stored, with OPERAND_BF16 for bfloat16, else with OPERAND_FP32.
+void k_weight_product(weight_format format, const float *x, long ldx, const void *panels, float *y, long ldy, long m,
+                      long outputs, long inputs);
+void k_weight_product_back(weight_format format, const float *dy, long ldy, const void *panels, float *dx, long ldx,
+                           long m, long outputs, long inputs);
 
 // ---------------------------------------------------------------------------------------------- decoding steps
 // Attention of `rows` single queries of one sequence: context = softmax(scale q.k + bias) v, head by head, over `count`
@@ -221,8 +199,8 @@ void k_round_bf16(const float *x, float *y, long count);         // to bfloat16 
 // ---------------------------------------------------------------------------------------------- references
 // Plain scalar twins, in double where rounding is the question, to hold the kernels against in tests.
 double reference_activation(activation_kind kind, double x);
-void reference_narrow_transposed(const float *x, long ldx, const float *w, long ldw, double *y, long ldy, long m,
-                                 long n, long k);
+void reference_product(operand_kind kind, const float *a, long a_row, long a_step, const float *b, long b_step,
+                       long b_column, float *c, long ldc, long m, long n, long k, float alpha, int adds);
 void reference_rms_norm(const float *x, const float *weight, double *y, long rows, long width,
                         double epsilon);
 void reference_layer_norm(const float *x, const float *weight, const float *bias, double *y, long rows, long width,

@@ -63,45 +63,21 @@
   X(double, cross_entropy, \
     (float *logits, const int32_t *labels, long rows, long columns, float gradient_scale), \
     (logits, labels, rows, columns, gradient_scale)) \
-  X(void, tile_product, \
-    (operand_kind kind, const void *a, long a_row, long a_step, const void *b, long ldb, float *c, long ldc, long m, \
-     long n, long steps, float alpha, int accumulate), \
-    (kind, a, a_row, a_step, b, ldb, c, ldc, m, n, steps, alpha, accumulate)) \
-  X(void, pack_rows, (operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width), \
-    (kind, x, ldx, y, ldy, rows, width)) \
-  X(void, pack_columns, (operand_kind kind, const float *x, long ldx, void *y, long ldy, long rows, long width), \
-    (kind, x, ldx, y, ldy, rows, width)) \
-  X(void, pack_left, (const float *x, long ldx, uint32_t *y, long ldy, long rows, long width), \
-    (x, ldx, y, ldy, rows, width)) \
-  X(void, narrow_transposed, \
-    (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k, \
-     float alpha, float beta), \
-    (x, ldx, w, ldw, y, ldy, m, n, k, alpha, beta)) \
-  X(void, narrow_plain, \
-    (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long k, long n, \
-     float alpha, float beta), \
-    (x, ldx, w, ldw, y, ldy, m, k, n, alpha, beta)) \
-  X(void, narrow_transposed_fp16, \
-    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n, long k), \
-    (x, ldx, w, ldw, y, ldy, m, n, k)) \
-  X(void, narrow_plain_fp16, \
-    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k, long n), \
-    (x, ldx, w, ldw, y, ldy, m, k, n)) \
-  X(void, narrow_transposed_bf16, \
-    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long n, long k), \
-    (x, ldx, w, ldw, y, ldy, m, n, k)) \
-  X(void, narrow_plain_bf16, \
-    (const float *x, long ldx, const uint16_t *w, long ldw, float *y, long ldy, long m, long k, long n), \
-    (x, ldx, w, ldw, y, ldy, m, k, n)) \
-  X(void, few_rows, \
-    (const float *x, long ldx, const float *w, long ldw, float *y, long ldy, long m, long n, long k, \
-     float alpha, float beta), \
-    (x, ldx, w, ldw, y, ldy, m, n, k, alpha, beta)) \
-  X(void, panel_product, \
-    (const float *x, long ldx, const float *panels, float *y, long ldy, long m, long n, long k, float alpha, \
-     float beta), \
-    (x, ldx, panels, y, ldy, m, n, k, alpha, beta)) \
-  X(void, pack_panels, (const float *w, long ldw, float *panels, long n, long k), (w, ldw, panels, n, k)) \
+  X(void, product, \
+    (operand_kind kind, const float *a, long a_row, long a_step, const float *b, long b_step, long b_column, float *c, \
+     long ldc, long m, long n, long k, float alpha, int adds), \
+    (kind, a, a_row, a_step, b, b_step, b_column, c, ldc, m, n, k, alpha, adds)) \
+  X(void, pack_weight, \
+    (weight_format format, const float *w, long w_output, long w_input, void *panels, long outputs, long inputs), \
+    (format, w, w_output, w_input, panels, outputs, inputs)) \
+  X(void, weight_product, \
+    (weight_format format, const float *x, long ldx, const void *panels, float *y, long ldy, long m, long outputs, \
+     long inputs), \
+    (format, x, ldx, panels, y, ldy, m, outputs, inputs)) \
+  X(void, weight_product_back, \
+    (weight_format format, const float *dy, long ldy, const void *panels, float *dx, long ldx, long m, long outputs, \
+     long inputs), \
+    (format, dy, ldy, panels, dx, ldx, m, outputs, inputs)) \
   X(void, step_attention, \
     (const float *q, float *context, long rows, long heads, long width, const float *keys, \
      const float *values, long head_stride, const int32_t *slots, long count, const float *bias, \

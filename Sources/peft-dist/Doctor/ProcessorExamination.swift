@@ -24,8 +24,7 @@ enum ProcessorExamination {
       report.problem(
         "this CPU could run the \(best) kernels",
         fix:
-          "unset PEFT_DIST_KERNELS if it is set; otherwise another rank's CPU lacks them, and hosts of one kind would "
-          + "be faster")
+          "unset PEFT_DIST_KERNELS: the results are the same, faster")
     }
   }
 
@@ -56,9 +55,5 @@ enum ProcessorExamination {
       "precisions",
       forms.map { "\($0) \($1)" }.joined(separator: ", ") + " (emulated: stored in 16 bits, computed in fp32)",
       .object(Dictionary(forms.map { ($0, .string($1)) }, uniquingKeysWith: { $1 })))
-    let couldBeNative = kernels_best() == KERNEL_SET_AVX512_BF16 && kernels_selected() == kernels_best()
-    if couldBeNative, let note = Precision.bf16.note {
-      report.note(note, fix: "install oneDNN (Debian: libdnnl with a number behind it), or do without --precision bf16")
-    }
   }
 }

@@ -1,30 +1,34 @@
 import CKernels
-import Collectives
 import Diagnostics
 import Foundation
 import TensorCore
 
-/// Chooses kernels, matrix library and bfloat16 products for the whole job: the best that every rank's CPU runs. Before any
-/// arithmetic.
+/// What multiplies matrices, by the name that `--products` takes.
+public enum Products: String, CaseIterable, Sendable {
+  /// The project's own: the same bits on every CPU.
+  case canonical
+  case openblas, onednn
+}
+
+/// Makes this process compute with `products`, or with those that `PEFT_DIST_GEMM` names, or with the project's own; with
+/// the kernels that `PEFT_DIST_KERNELS` names, or the best that its CPU runs. Before any arithmetic.
 ///
-/// `PEFT_DIST_KERNELS` limits the set, `PEFT_DIST_GEMM` names the library.
+/// Ranks need no agreement about kernels: every set gives the same bits.
 /// - Throws: `KernelError`, `MatrixBackendError`.
-@MainActor
-public func agreeOnKernels(over world: World?) throws {
+public func chooseKernels(_ products: Products? = nil) throws {
   let environment = ProcessInfo.processInfo.environment
-  let own = try KernelError.checkedSet(named: environment["PEFT_DIST_KERNELS"])
-  func least(_ value: Int) throws -> Int {
-    try world.map { Int(try $0.reduce(Int64(value), .minimum)) } ?? value
+  let set = try KernelError.checkedSet(named: environment["PEFT_DIST_KERNELS"])
+  precondition(kernels_select(set) == 0, "a kernel set this CPU has can be selected")
+  var chosen = products
+  if chosen == nil, let name = environment["PEFT_DIST_GEMM"] {
+    guard let named = Products(rawValue: name) else { throw KernelError.unknownLibrary(name) }
+    chosen = named
   }
-  let set = kernel_set(rawValue: UInt32(try least(Int(own.rawValue))))
-  precondition(kernels_select(set) == 0, "a kernel set every rank has can be selected")
-  switch environment["PEFT_DIST_GEMM"] {
-  case nil, "openblas": try MatrixBackend.preferred().activate()
-  case "onednn": try MatrixBackend.oneDNN.activate()
-  case let name?: throw KernelError.unknownLibrary(name)
+  switch chosen ?? .canonical {
+  case .canonical: try MatrixBackend.canonical.activate()
+  case .openblas: try MatrixBackend.openBLAS().activate()
+  case .onednn: try MatrixBackend.oneDNN.activate()
   }
-  let products: BFloat16Products = try least(BFloat16Products.available == .native ? 1 : 0) == 1 ? .native : .widened
-  products.use()
 }
 
 /// What can be wrong with the choice of kernels.
@@ -52,13 +56,13 @@ public enum KernelError: DescribedError {
     switch self {
     case .missingFeatures(let names):
       "this CPU has no \(names): peft-dist needs an x86-64 CPU with AVX2, FMA and F16C (x86-64-v3: Intel since Haswell, AMD "
-        + "since Zen). PEFT_DIST_KERNELS=scalar runs without them, for tests: very slowly, and with other results"
+        + "since Zen). PEFT_DIST_KERNELS=scalar runs without them, for tests: the same results, very slowly"
     case .unknownSet(let name):
       "PEFT_DIST_KERNELS is '\(name)'; expected scalar, avx2, avx512 or avx512-bf16"
     case .notOnThisCPU(let name):
       "PEFT_DIST_KERNELS is '\(name)', which this CPU does not run; its best is \(String(cString: kernels_name(kernels_best())))"
     case .unknownLibrary(let name):
-      "PEFT_DIST_GEMM is '\(name)'; expected openblas (the default) or onednn"
+      "PEFT_DIST_GEMM is '\(name)'; expected canonical (the default), openblas or onednn"
     }
   }
 }
