@@ -49,6 +49,12 @@ public struct PackedLayout: Sendable, Equatable {
       lengths: lengths.map { $0 + count }, examples: examples, secondStarts: secondStarts?.map { $0 + count })
   }
 
+  /// Some of the sequences, where they are.
+  public func part(_ active: [Int]) -> PackedLayout {
+    PackedLayout(
+      starts: active.map { starts[$0] }, lengths: active.map { lengths[$0] }, examples: active.map { examples[$0] })
+  }
+
   /// The first row of every sequence.
   public var firsts: RowSelection {
     RowSelection(

@@ -138,13 +138,13 @@ public final class ExactSum: @unchecked Sendable {
     statistics.withLock { $0.control[ExactSum.reservedWords + index] &+= value }
   }
 
-  /// Adds a Double to one of the caller's control words as ``FixedPoint``; read it with
+  /// Adds Doubles of a leaf to one of the caller's control words, each as ``FixedPoint``; read their sum with
   /// ``controlDouble(_:)``.
   ///
-  /// Values that are not finite, or 2^(34 - k) and more for up to 2^k leaves (2^28 for up to 64), mark the
+  /// A sum that is not finite, or 2^(34 - k) and more for up to 2^k leaves (2^28 for up to 64), marks the
   /// step as non-finite instead.
-  public func addControl(_ index: Int, rounding value: Double) {
-    if let encoded = FixedPoint.encode(value, limitBits: 34 - leafBits) {
+  public func addControl(_ index: Int, rounding values: [Double]) {
+    if let encoded = FixedPoint.encode(values, limitBits: 34 - leafBits) {
       addControl(index, encoded)
     } else {
       addNonFinite()

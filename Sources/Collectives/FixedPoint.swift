@@ -13,6 +13,12 @@ public enum FixedPoint {
     return Int64((value * Double(1 << fractionBits)).rounded(.toNearestOrEven))
   }
 
+  /// The sum of the values, each rounded by itself; nil if their magnitudes add up to 2^limitBits or more.
+  public static func encode(_ values: [Double], limitBits: Int = 34) -> Int64? {
+    guard encode(values.reduce(0) { $0 + $1.magnitude }, limitBits: limitBits) != nil else { return nil }
+    return values.reduce(0) { $0 + (encode($1, limitBits: limitBits) ?? 0) }
+  }
+
   /// The Double nearest to a sum of encoded values.
   public static func decode(_ value: Int64) -> Double {
     Double(value) / Double(1 << fractionBits)

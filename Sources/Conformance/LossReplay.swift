@@ -24,9 +24,10 @@ enum LossReplay {
       let values = model.logits(batch, method.pass(tape: Tape(pool: pool, recordsGradients: false), sites: [])).value
       let tape = Tape(pool: pool)
       let logits = tape.variable(values)
-      let sum = model.lossSum(
+      let sum = model.losses(
         logits: logits, labels: labels, method.pass(tape: tape, sites: []),
-        gradientScale: 1 / Float(batch.targetCount))
+        gradientScale: 1 / Float(batch.targetCount)
+      ).reduce(0, +)
       var (loss, gradient) = (
         Finding("\(problem.rawValue) loss", try file.tolerance("loss")),
         Finding("\(problem.rawValue) d loss / d logits", Tolerance(absolute: 2e-6, relative: 1e-3))

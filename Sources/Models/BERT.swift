@@ -70,9 +70,9 @@ public final class BERT: ClassifierModel {
 
   // MARK: Forward
 
-  public func lossSum(
+  public func losses(
     logits: Variable, labels: [[Int32]], _ pass: ForwardPass, gradientScale: Float
-  ) -> Double {
+  ) -> [Double] {
     let labels = labels.flatMap(\.self)
     func values() -> [Float] { labels.map { Float(bitPattern: UInt32(bitPattern: $0)) } }
     return switch configuration.problem {

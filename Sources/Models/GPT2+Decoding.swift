@@ -58,7 +58,7 @@ final class GPT2DecodingState: DecodingState {
 
   func prompt(ofSource index: Int) -> [Int32] { sources[index] }
 
-  func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double {
+  func losses(labels: [[Int32]], _ pass: ForwardPass) -> [Double] {
     let inputs = zip(sources, labels).map { source, labels in
       source + labels.dropLast().map { $0 == ignoredLabel ? model.configuration.padID : $0 }
     }
@@ -68,7 +68,7 @@ final class GPT2DecodingState: DecodingState {
       let end = layout.starts[index] + layout.lengths[index] - inputs[index].count + sources[index].count
       rows += labels.indices.map { Int32(end + $0 - 1) }
     }
-    return model.loss(states, rows: rows, labels: labels.flatMap(\.self), pass, 0)
+    return model.losses(states, rows: rows, labels: labels, pass, 0)
   }
 
   /// Runs the model over sequences that begin with the sources, and keeps the keys and values of all but the last token of

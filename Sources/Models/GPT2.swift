@@ -102,19 +102,29 @@ public final class GPT2: GenerativeModel {
 
   // MARK: Forward
 
-  public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
+  public func losses(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> [Double] {
     let run = run(batch, pass, .targets)
-    return loss(run.states, rows: run.targetRows, labels: batch.labels.flatMap(\.self), pass, gradientScale)
+    return losses(run.states, rows: run.targetRows, labels: batch.labels, pass, gradientScale)
   }
 
-  /// The loss of labels that the given rows of states predict; a row of nil is no target.
-  func loss(
-    _ states: Variable, rows: [Int32?], labels: [Int32], _ pass: ForwardPass, _ gradientScale: Float
-  ) -> Double {
-    let targets = zip(rows, labels).compactMap { row, label in
-      row.flatMap { label == ignoredLabel ? nil : ($0, label) }
+  /// The losses of labels, by example, that the given rows of states predict; a row of nil is no target.
+  func losses(
+    _ states: Variable, rows: [Int32?], labels: [[Int32]], _ pass: ForwardPass, _ gradientScale: Float
+  ) -> [Double] {
+    var next = 0
+    let targets = labels.map { labels in
+      defer { next += labels.count }
+      return zip(rows[next...], labels).compactMap { row, label in
+        row.flatMap { label == ignoredLabel ? nil : ($0, label) }
+      }
     }
-    guard !targets.isEmpty else { return 0 }
+    return tokenLosses(states, targets.flatMap(\.self), pass, gradientScale).sums(of: targets.map(\.count))
+  }
+
+  private func tokenLosses(
+    _ states: Variable, _ targets: [(Int32, Int32)], _ pass: ForwardPass, _ gradientScale: Float
+  ) -> [Double] {
+    guard !targets.isEmpty else { return [] }
     let h = norm(pass.tape.embedding(states, ids: targets.map(\.0)), finalNorm, pass)
     let labels = targets.map(\.1)
     let layout = PackedLayout(lengths: [labels.count], examples: [0])

@@ -65,11 +65,12 @@ public final class MaskedBERT: LanguageModel {
       defaultIA3FeedForward: ["output.dense"], layersPattern: ["layer"], padID: config.padID, eosIDs: [])
   }
 
-  public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
-    let targets = batch.labels.flatMap { $0.filter { $0 != ignoredLabel } }
-    guard !targets.isEmpty else { return 0 }
+  public func losses(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> [Double] {
+    let targets = batch.labels.map { $0.filter { $0 != ignoredLabel } }
+    guard targets.contains(where: { !$0.isEmpty }) else { return targets.map { _ in 0 } }
     let logits = logits(batch, pass) { label in label != ignoredLabel }
-    return pass.tape.crossEntropy(logits, labels: targets, gradientScale: gradientScale)
+    return pass.tape.crossEntropy(logits, labels: targets.flatMap(\.self), gradientScale: gradientScale)
+      .sums(of: targets.map(\.count))
   }
 
   /// Scores `[n, V]` of every position, masked or not.

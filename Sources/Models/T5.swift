@@ -173,14 +173,21 @@ public final class T5: GenerativeModel {
 
   // MARK: Forward
 
-  public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
+  public func losses(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> [Double] {
     let (h, layout) = decode(batch, pass)
-    return loss(h, layout, labels: batch.labels.flatMap { $0 }, pass, gradientScale: gradientScale)
+    return losses(h, layout, labels: batch.labels, pass, gradientScale: gradientScale)
   }
 
-  func loss(
+  func losses(
+    _ h: Variable, _ layout: PackedLayout, labels: [[Int32]], _ pass: ForwardPass, gradientScale: Float
+  ) -> [Double] {
+    tokenLosses(h, layout, labels: labels.flatMap(\.self), pass, gradientScale: gradientScale)
+      .sums(of: labels.map(\.count))
+  }
+
+  private func tokenLosses(
     _ h: Variable, _ layout: PackedLayout, labels: [Int32], _ pass: ForwardPass, gradientScale: Float
-  ) -> Double {
+  ) -> [Double] {
     let h = pass.tape.scaled(h, by: outputScale)
     if let logits = pass.seams.linear(head, h, layout, pass) {
       return pass.tape.crossEntropy(logits, labels: labels, gradientScale: gradientScale)
@@ -218,9 +225,9 @@ public final class T5: GenerativeModel {
   /// The decoder's last hidden states for the labels shifted right, `[sum of label lengths, D]`.
   private func decode(_ batch: LeafBatch, _ pass: ForwardPass) -> (Variable, PackedLayout) {
     let (states, memoryLayout) = encode(batch.read, pass)
-    let longest = batch.labels.map(\.count).max() ?? 0
+    let counts = batch.labels.map(\.count)
     return decode(labels: batch.labels, examples: batch.examples, pass) { [self] attention in
-      memory(of: attention, states: states, memoryLayout, queryCount: longest, pass)
+      memory(of: attention, states: states, memoryLayout, queryCounts: counts, pass)
     }
   }
 

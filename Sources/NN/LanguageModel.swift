@@ -232,8 +232,9 @@ public protocol LanguageModel: AnyObject, Sendable {
   /// Every tensor of the model once, under its checkpoint name, in a fixed order.
   var parameters: [Parameter] { get }
 
-  /// Sum of the losses of a leaf's targets; seeds the backward pass with `gradientScale` times their gradient.
-  func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double
+  /// The sum of the losses of each example's targets, which no other example reaches; seeds the backward pass with
+  /// `gradientScale` times the gradient of all.
+  func losses(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> [Double]
   /// Logits `[sum of label lengths, V]` in packed order; of a classifier `[examples, labels]`.
   func logits(_ batch: LeafBatch, _ pass: ForwardPass) -> Variable
   /// How many leading stages nothing trainable touches, as the pass's seams and stand-ins have it: their output for an
@@ -245,6 +246,10 @@ public protocol LanguageModel: AnyObject, Sendable {
 }
 
 extension LanguageModel {
+  /// Sum of the losses of a leaf's targets; seeds the backward pass as `losses`.
+  public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
+    losses(batch, pass, gradientScale: gradientScale).reduce(0, +)
+  }
   /// None, for a model that does not tell.
   public func frozenDepth(_ pass: ForwardPass) -> Int { 0 }
   public func frozenStates(source: [Int32], depth: Int, _ pass: ForwardPass) -> Tensor {
@@ -254,13 +259,13 @@ extension LanguageModel {
 
 /// A model that gives a score for each label, or values.
 public protocol ClassifierModel: LanguageModel {
-  /// Sum of the losses of `labels` under these logits; seeds the backward pass as `lossSum(_:_:gradientScale:)` does.
-  func lossSum(logits: Variable, labels: [[Int32]], _ pass: ForwardPass, gradientScale: Float) -> Double
+  /// The losses of `labels` under these logits, by example; seeds the backward pass as `losses(_:_:gradientScale:)` does.
+  func losses(logits: Variable, labels: [[Int32]], _ pass: ForwardPass, gradientScale: Float) -> [Double]
 }
 
 extension ClassifierModel {
-  public func lossSum(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> Double {
-    lossSum(logits: logits(batch, pass), labels: batch.labels, pass, gradientScale: gradientScale)
+  public func losses(_ batch: LeafBatch, _ pass: ForwardPass, gradientScale: Float) -> [Double] {
+    losses(logits: logits(batch, pass), labels: batch.labels, pass, gradientScale: gradientScale)
   }
 }
 
@@ -293,9 +298,20 @@ public protocol DecodingState: AnyObject {
   /// - Parameter parents: the row of the last step that each row continues; in the first step its source. Ascending by
   ///   source.
   func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor
-  /// Sum of the token losses of these labels, with the sources read once for both; before the first step.
-  func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double
+  /// The sums of the token losses of these labels, by source, with the sources read once for both; before the first step.
+  func losses(labels: [[Int32]], _ pass: ForwardPass) -> [Double]
   /// The tokens that the sequences of a source begin with, at least one: of an encoder-decoder the start token, of a decoder
   /// the source itself.
   func prompt(ofSource index: Int) -> [Int32]
+}
+
+extension Array where Element == Double {
+  /// Sums of consecutive entries, `counts` of them each, from the first to the last.
+  public func sums(of counts: [Int]) -> [Double] {
+    var next = 0
+    return counts.map { count in
+      defer { next += count }
+      return self[next..<next + count].reduce(0, +)
+    }
+  }
 }

@@ -166,7 +166,7 @@ public final class Evaluation {
   }
 
   private static nonisolated func add(_ found: LeafJob.Findings, to totals: inout Totals) {
-    if let loss = FixedPoint.encode(found.lossSum) {
+    if let loss = FixedPoint.encode(found.losses) {
       totals.counts[Word.loss.rawValue] += loss
     } else {
       totals.counts[Word.nonFinite.rawValue] += 1
@@ -250,7 +250,8 @@ private struct LeafJob: Sendable {
   let answers: Bool
 
   struct Findings {
-    var lossSum = 0.0
+    /// By example.
+    var losses: [Double] = []
     var targetCount = 0
     var answers: [(example: Int, answer: Answer)] = []
   }
@@ -272,7 +273,7 @@ private struct LeafJob: Sendable {
     let state = model.startDecoding(
       batch.read, maxNewTokens: generation.maxNewTokens, beamCount: generation.rowsPerSource, pass)
     var found = Findings()
-    found.lossSum = state.lossSum(labels: batch.labels, pass)
+    found.losses = state.losses(labels: batch.labels, pass)
     found.targetCount = batch.targetCount
     guard answers else { return found }
     let written = SequenceGenerator(generation).generate(state, examples: batch.examples, pass)
@@ -285,7 +286,7 @@ private struct LeafJob: Sendable {
 
   /// The loss alone, of a model that answers nothing.
   private func judged(_ batch: LeafBatch, _ pass: ForwardPass) -> Findings {
-    Findings(lossSum: evaluator.model.lossSum(batch, pass, gradientScale: 0), targetCount: batch.targetCount)
+    Findings(losses: evaluator.model.losses(batch, pass, gradientScale: 0), targetCount: batch.targetCount)
   }
 
   private func scored(
@@ -293,7 +294,7 @@ private struct LeafJob: Sendable {
   ) -> Findings {
     var found = Findings()
     let logits = model.logits(batch, pass)
-    found.lossSum = model.lossSum(logits: logits, labels: batch.labels, pass, gradientScale: 0)
+    found.losses = model.losses(logits: logits, labels: batch.labels, pass, gradientScale: 0)
     found.targetCount = batch.targetCount
     for (row, member) in members.enumerated() {
       let scores = logits.value.rows(row..<row + 1)

@@ -94,7 +94,7 @@ public final class GradientEngine {
           result.lossSum.isFinite
           && result.gradients.allSatisfy { $0.map { k_all_finite($0.pointer, $0.count) != 0 } ?? true }
         if !isFinite { failures.note(leaves[leaf]) }
-        sum.addControl(0, rounding: result.lossSum)
+        sum.addControl(0, rounding: result.losses)
         sum.add(leaf: result.gradients.map { $0.map { UnsafePointer($0.pointer) } })
       }
       let ending = try stages.measure(.leaves) {

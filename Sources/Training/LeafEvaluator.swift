@@ -25,7 +25,9 @@ public struct LeafEvaluator: Sendable {
   /// Loss and gradients of one leaf.
   public struct Result {
     /// Sum of the token losses.
-    public let lossSum: Double
+    /// By example.
+    public let losses: [Double]
+    public var lossSum: Double { losses.reduce(0, +) }
     /// Gradient of `gradientScale * lossSum` at each site; nil where none flowed.
     public let gradients: [Tensor?]
   }
@@ -42,9 +44,9 @@ public struct LeafEvaluator: Sendable {
     let pass = method.pass(
       tape: tape, sites: variables, dropout: dropout, weights: weights,
       frozen: frozenStates(batch, sites: sites, pool: pool))
-    let lossSum = model.lossSum(batch, pass, gradientScale: gradientScale)
+    let losses = model.losses(batch, pass, gradientScale: gradientScale)
     tape.backward()
-    return Result(lossSum: lossSum, gradients: variables.map(\.gradient))
+    return Result(losses: losses, gradients: variables.map(\.gradient))
   }
 
   /// A pass that records nothing, for evaluation and generation.
@@ -61,7 +63,7 @@ public struct LeafEvaluator: Sendable {
       tape: tape, sites: sites.map { Variable(constant: $0) }, dropout: dropout, weights: weights)
     let watch = OverflowWatch()
     pass.watch = watch
-    _ = model.lossSum(batch, pass, gradientScale: 0)
+    _ = model.losses(batch, pass, gradientScale: 0)
     return watch.first
   }
 

@@ -48,7 +48,7 @@ extension SelfTestCase {
         }
         add(gradients, to: sum)
         sum.addControl(0, Int64(mine[item]))
-        sum.addControl(1, rounding: Double(mine[item]) / 3)
+        sum.addControl(1, rounding: [Double(mine[item]) / 3])
       }
       try pool.wait()
       if try sum.reduce(over: world) == .done { return attempt }

@@ -131,14 +131,14 @@ import Testing
     GradientCheck().run(
       loss: [Samples(seed: 1).tensor([5, 4], scale: 2), Samples(seed: 2).tensor([9, 4])], scale: 0.7
     ) { tape, inputs, scale in
-      tape.linearCrossEntropy(inputs[0], head: inputs[1], labels: labels, gradientScale: scale)
+      tape.linearCrossEntropy(inputs[0], head: inputs[1], labels: labels, gradientScale: scale).reduce(0, +)
     }
   }
 
   @Test func fromLogits() {
     GradientCheck().run(loss: [Samples(seed: 1).tensor([5, 9], scale: 3)], scale: 0.7) {
       tape, inputs, scale in
-      tape.crossEntropy(inputs[0], labels: labels, gradientScale: scale)
+      tape.crossEntropy(inputs[0], labels: labels, gradientScale: scale).reduce(0, +)
     }
   }
 
@@ -152,11 +152,12 @@ import Testing
     let whole = Tape(pool: BufferPool())
     let (wholeH, wholeHead) = (whole.variable(h), whole.variable(head))
     let expected = whole.crossEntropy(
-      whole.linear(wholeH, weight: wholeHead), labels: labels, gradientScale: 3)
+      whole.linear(wholeH, weight: wholeHead), labels: labels, gradientScale: 3
+    ).reduce(0, +)
     whole.backward()
     let tiled = Tape(pool: BufferPool())
     let (tiledH, tiledHead) = (tiled.variable(h), tiled.variable(head))
-    let found = tiled.linearCrossEntropy(tiledH, head: tiledHead, labels: labels, gradientScale: 3)
+    let found = tiled.linearCrossEntropy(tiledH, head: tiledHead, labels: labels, gradientScale: 3).reduce(0, +)
     #expect(abs(found - expected) < 1e-5 * expected)
     for (found, expected) in [(tiledH.gradient, wholeH.gradient), (tiledHead.gradient, wholeHead.gradient)] {
       let (found, expected) = (try #require(found).values, try #require(expected).values)
@@ -188,7 +189,8 @@ import Testing
       let tape = Tape(pool: BufferPool(), precision: frozen == nil ? .fp32 : .bf16)
       let h = tape.variable(h)
       let loss = tape.linearCrossEntropy(
-        h, head: Variable(constant: head), frozen: frozen, labels: labels, gradientScale: 3)
+        h, head: Variable(constant: head), frozen: frozen, labels: labels, gradientScale: 3
+      ).reduce(0, +)
       return (loss, try #require(h.gradient).values)
     }
     let expected = try result(nil)

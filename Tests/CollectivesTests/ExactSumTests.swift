@@ -339,15 +339,15 @@ struct ExactSumTests {
     for (rank, sum) in sums.enumerated() {
       sum.begin(leafCount: 2)
       sum.addControl(0, Int64(rank) - 5)
-      sum.addControl(1, rounding: 0.25)
-      sum.addControl(1, rounding: 0.5)
+      sum.addControl(1, rounding: [0.25])
+      sum.addControl(1, rounding: [0.5])
       sum.seal()
     }
     LeafSet.exchange(sums, order: [1, 0])
     #expect(sums.map { $0.finish() } == [.done, .done])
     #expect(sums[0].control(0) == -9 && sums[1].controlDouble(1) == 1.5)
     sums[0].begin(leafCount: 2)
-    sums[0].addControl(1, rounding: .nan)
+    sums[0].addControl(1, rounding: [.nan])
     sums[0].seal()
     #expect(sums[0].finish() == .nonFinite)
   }

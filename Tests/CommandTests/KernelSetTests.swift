@@ -4,8 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The program under every kernel set this CPU runs: each precision works, gives one result for any layout, and is near
-/// to the others.
+/// The program under every kernel set this CPU runs: each precision works and gives one result, whatever the set and layout.
 @Suite struct KernelSetTests {
   private static let sets = [KERNEL_SET_SCALAR, KERNEL_SET_AVX2, KERNEL_SET_AVX512, KERNEL_SET_AVX512_BF16]
     .filter { kernels_table($0) != nil }.map { String(cString: kernels_name($0)) }
@@ -28,12 +27,14 @@ import Testing
     let isEmulated = precision == "bf16" && kernels != "avx512-bf16"
     #expect(alone.log.contains("bf16 is emulated") == isEmulated, "\(alone.log)")
     #expect(alone.log.contains("fp16 has no products of its own") == (precision == "fp16"), "\(alone.log)")
-    let reference = try train(tiny, "reference", kernels: Self.sets.last ?? "scalar", precision: "fp32")
-    let (found, expected) = (try losses(tiny, "alone"), try losses(tiny, "reference"))
+    let reference = try train(tiny, "reference", kernels: Self.sets.last ?? "scalar", precision: precision)
+    #expect(alone.results == reference.results)
+    _ = try train(tiny, "exact", kernels: kernels, precision: "fp32")
+    let (found, expected) = (try losses(tiny, "alone"), try losses(tiny, "exact"))
     // Losses of about 7 nats; bf16 keeps 8 bits of each operand.
     #expect(found.count == expected.count && found.count > 10)
     for (found, expected) in zip(found, expected) { #expect(abs(found - expected) < 0.05) }
-    #expect((alone.results == reference.results) == (precision == "fp32" && kernels == Self.sets.last))
+    #expect((found == expected) == (precision == "fp32"))
   }
 
   private func losses(_ tiny: TinyRun, _ output: String) throws -> [Double] {
@@ -42,11 +43,11 @@ import Testing
     }
   }
 
-  /// Ranks of one job that are held to different sets take the least of them.
-  @Test func ranksAgreeOnTheLeast() throws {
+  /// A job whose ranks have different CPUs.
+  @Test(arguments: ["fp32", "bf16"]) func ranksWithDifferentSets(precision: String) throws {
     let tiny = try TinyRun()
-    let least = try train(tiny, "least", kernels: "scalar", precision: "bf16")
-    let arguments = tiny.training(to: "mixed", ["--precision", "bf16", "--method", "lora"])
+    let least = try train(tiny, "least", kernels: "scalar", precision: precision)
+    let arguments = tiny.training(to: "mixed", ["--precision", precision, "--method", "lora"])
     let run = try MPIRun(
       "peft-dist", ranks: 2, flags: ["--bind-to", "none"], arguments: arguments,
       environment: ["XDG_CACHE_HOME": tiny.cache.path], ofRank1: (arguments, ["PEFT_DIST_KERNELS": "scalar"]))
@@ -62,6 +63,22 @@ import Testing
     let library = try MPIRun(
       "peft-dist", ranks: nil, arguments: tiny.training(to: "run"), environment: ["PEFT_DIST_GEMM": "mkl"])
     #expect(library.exitCode == 1)
-    library.expectOneError(containing: ["PEFT_DIST_GEMM is 'mkl'", "openblas (the default) or onednn"])
+    library.expectOneError(containing: ["PEFT_DIST_GEMM is 'mkl'", "canonical (the default), openblas or onednn"])
+  }
+
+  /// Libraries give results of their own, near to those of the project's products, and an identity that says so.
+  @Test(arguments: ["openblas", "onednn"]) func librariesAreAChoice(products: String) throws {
+    let tiny = try TinyRun()
+    let run = try tiny.run(tiny.training(to: "library", ["--method", "lora", "--products", products]))
+    #expect(run.exitCode == 0, "\(run.errors)")
+    _ = try train(tiny, "own", kernels: String(cString: kernels_name(kernels_best())), precision: "fp32")
+    let (found, expected) = (try losses(tiny, "library"), try losses(tiny, "own"))
+    #expect(found.count == expected.count && found != expected)
+    for (found, expected) in zip(found, expected) { #expect(abs(found - expected) < 1e-3) }
+    let identity = try JSONObject(file: tiny.file("library/summary.json")).string("numeric_identity")
+    #expect(identity.contains(", products \(products)/"), "\(identity)")
+    let unknown = try tiny.run(tiny.training(to: "run", ["--products", "mkl"]))
+    #expect(unknown.exitCode == 2)
+    unknown.expectOneError(containing: ["--products", "mkl", "openblas"])
   }
 }

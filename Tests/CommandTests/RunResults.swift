@@ -39,7 +39,8 @@ struct RunResults: Equatable {
   /// The members that do not depend on how fast, or on what layout, the run was.
   private static func withoutTiming(_ object: JSONObject) -> String {
     let members = object.members.filter {
-      !$0.key.contains("second") && !["ranks", "threads_per_rank", "activation_cache", "peak_rss_mb"].contains($0.key)
+      !$0.key.contains("second")
+        && !["ranks", "threads_per_rank", "activation_cache", "peak_rss_mb", "kernels", "cpu"].contains($0.key)
     }
     return JSON.object(members).encoded(.compact)
   }

@@ -19,7 +19,7 @@ extension Tape {
     precondition(
       !keyWeight.needsGradient && !valueWeight.needsGradient && !form.causal,
       "absorbed attention is for frozen projections and full attention")
-    let kernel = AbsorbedAttentionKernel(form: form, queries: queries, keys: keys, pool: pool)
+    let kernel = AbsorbedAttentionKernel(form: form, queries: queries, keys: keys, count: q.value.rows, pool: pool)
     let (q, states) = (operand(q), operand(states))
     // Widened for each pass: a copy in fp32 is not kept in between.
     let weights = { [self] in
@@ -58,10 +58,12 @@ private struct AbsorbedAttentionKernel {
   let form: AttentionForm
   let queries: PackedLayout
   let keys: PackedLayout
+  /// Rows of all queries, those of no sequence among them.
+  let count: Int
   let pool: BufferPool
 
   private var heads: Int { form.heads }
-  private var count: Int { queries.tokenCount }
+  private var coversQueries: Bool { queries.tokenCount == count }
 
   /// Rows of one head in a `[H*K, D]` weight.
   private func head(_ weight: Tensor, _ head: Int, transposed: Bool = false) -> Matrix {
@@ -120,6 +122,7 @@ private struct AbsorbedAttentionKernel {
         into: Matrix(absorbed.pointer + head * count * width, stride: width), m: count, n: width, k: form.headWidth)
     }
     let contexts = Tensor([heads, count, width], in: pool)
+    if !coversQueries { contexts.fill(0) }
     let probabilities = (0..<queries.sequenceCount).map { sequence -> Tensor in
       let (length, keyCount) = (queries.lengths[sequence], keys.lengths[sequence])
       let own = gather(absorbed, sequence: sequence)
@@ -159,6 +162,7 @@ private struct AbsorbedAttentionKernel {
         into: Matrix(dContexts.pointer + head * count * width, stride: width), m: count, n: width, k: form.headWidth)
     }
     let dAbsorbed = Tensor([heads, count, width], in: pool)
+    if !coversQueries { dAbsorbed.fill(0) }
     for sequence in 0..<queries.sequenceCount {
       let (length, keyCount) = (queries.lengths[sequence], keys.lengths[sequence])
       let size = heads * length

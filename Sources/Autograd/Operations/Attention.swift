@@ -71,6 +71,9 @@ extension Tape {
     let kernel = AttentionKernel(form: form, queries: queries, keys: keys, bias: bias, pool: pool)
     let (q, k, v) = (operand(q), operand(k), operand(v))
     let value = allocate(q.shape)
+    // Rows that belong to no sequence have no context and no gradient.
+    let (coversQueries, coversKeys) = (queries.tokenCount == q.value.rows, keys.tokenCount == k.value.rows)
+    if !coversQueries { value.fill(0) }
     let logSumExp = allocate([form.heads, max(q.value.rows, 1)])
     kernel.forward(q: q.value, k: k.value, v: v.value, into: value, logSumExp: logSumExp)
     let output = halfResult(value, of: q, k, v, bias?.values ?? q)
@@ -83,6 +86,8 @@ extension Tape {
       let dq = slots.q.map { allocate($0.shape) }
       let dk = slots.k.map { allocate($0.shape) }
       let dv = slots.v.map { allocate($0.shape) }
+      if !coversQueries { dq?.fill(0) }
+      if !coversKeys { for tensor in [dk, dv] { tensor?.fill(0) } }
       kernel.backward(
         q: q, k: k, v: v, logSumExp: logSumExp, gradient: gradient, dq: dq, dk: dk, dv: dv,
         biasGradient: bias?.values.slot?.accumulator(in: pool))

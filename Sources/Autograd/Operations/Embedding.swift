@@ -74,4 +74,21 @@ extension Tape {
     }
     return output
   }
+
+  /// x with the rows of `sequences` taken from `other`. Shapes: all `[n, W]`; the result is of fp16 numbers if x is. Gradient:
+  /// to both, of all rows: each comes from an operation over the rows it gives.
+  public func replacingRows(of x: Variable, _ sequences: PackedLayout, by other: Variable) -> Variable {
+    precondition(x.shape == other.shape, "rows of \(other.shape) for \(x.shape)")
+    let value = allocate(x.shape)
+    value.copyElements(from: x.value)
+    for (start, length) in zip(sequences.starts, sequences.lengths) {
+      value.rows(start..<start + length).copyElements(from: other.value.rows(start..<start + length))
+    }
+    let output = x.isHalf ? halfResult(value, of: x, other) : result(value, of: x, other)
+    let slots = [x.slot, other.slot]
+    record(output) { [self] gradient in
+      for slot in slots { slot?.add(gradient, in: pool) }
+    }
+    return output
+  }
 }
