@@ -43,6 +43,30 @@ import Testing
     }
   }
 
+  /// The adapter of a small run as a constant: this machine computes what all others do.
+  @Test(arguments: [
+    ("fp32", "76bacf4000b3abe2"), ("bf16", "1bd36608f5f23172"), ("fp16", "3463055e7a29e1b6"),
+  ])
+  func aTrainingIsTheSameEverywhere(precision: String, digest: String) throws {
+    let tiny = try TinyRun()
+    let best = String(cString: kernels_name(kernels_best()))
+    let run = try train(tiny, "run", kernels: best, precision: precision, threads: 2)
+    #expect(run.results.weights.hasPrefix(digest), "\(run.results.weights)")
+  }
+
+  /// A run that began on one kind of CPU, was stopped, and goes on on another.
+  @Test(arguments: ["fp32", "bf16"]) func resumedUnderAnotherSet(precision: String) throws {
+    let tiny = try TinyRun()
+    let (first, last) = (try #require(Self.sets.first), try #require(Self.sets.last))
+    let undisturbed = try train(tiny, "undisturbed", kernels: last, precision: precision)
+    let arguments = tiny.training(to: "run", ["--precision", precision, "--method", "lora", "--save-every", "3"])
+    let killed = try tiny.run(arguments, faults: "throw:0:5", kernels: first)
+    #expect(killed.exitCode != 0)
+    let resumed = try tiny.run(arguments + ["--resume"], kernels: last)
+    #expect(resumed.exitCode == 0, "\(resumed.errors)")
+    #expect(try RunResults(tiny.file("run")).weights == undisturbed.results.weights)
+  }
+
   /// A job whose ranks have different CPUs.
   @Test(arguments: ["fp32", "bf16"]) func ranksWithDifferentSets(precision: String) throws {
     let tiny = try TinyRun()

@@ -89,7 +89,7 @@ import Testing
       let (states, layout) = model.encode(SourceBatch(sources: [[5, 6, 1]], examples: [0]), pass)
       #expect(states.needsGradient == needsGradient)
       let attention = try #require(model.decoder.blocks[0].crossAttention)
-      guard case .states(let memory, _) = model.memory(of: attention, states: states, layout, queryCount: 2, pass)
+      guard case .states(let memory, _) = model.memory(of: attention, states: states, layout, queryCounts: [2], pass)
       else {
         Issue.record("few queries are not absorbed")
         continue

@@ -114,7 +114,7 @@ import Testing
       return logits
     }
 
-    func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double { 0 }
+    func losses(labels: [[Int32]], _ pass: ForwardPass) -> [Double] { [] }
   }
 
   private func generate(_ table: [[Int]], _ change: (inout GenerationOptions) -> Void = { _ in }) -> (
@@ -156,7 +156,7 @@ import Testing
       func step(tokens: [Int32], parents: [Int], _ pass: ForwardPass) -> Tensor {
         Tensor([0, 0, 5, 1, 5, 5, 0, 0], shape: [1, 8])
       }
-      func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double { 0 }
+      func losses(labels: [[Int32]], _ pass: ForwardPass) -> [Double] { [] }
     }
     let pass = ForwardPass(tape: Tape(pool: BufferPool(), recordsGradients: false))
     let decoder = GreedyDecoder(options { $0.maxNewTokens = 2 })

@@ -44,7 +44,7 @@ import Tokenization
       position += 1
       return Tensor(tokens.flatMap { _ in scores[position - 1] }, shape: [tokens.count, 28])
     }
-    func lossSum(labels: [[Int32]], _ pass: ForwardPass) -> Double { 0 }
+    func losses(labels: [[Int32]], _ pass: ForwardPass) -> [Double] { [] }
     func prompt(ofSource index: Int) -> [Int32] { [4] }
   }
 
