@@ -1,4 +1,5 @@
 import Autograd
+import CKernels
 import Foundation
 import TensorCore
 
@@ -42,6 +43,12 @@ public enum FrozenWeights: Sendable {
     case .packed: .bf16
     case .panels(let panels): panels.precision
     }
+  }
+
+  /// How most panels store their numbers; nil where there are none.
+  public var panelFormat: weight_format? {
+    guard case .panels(let panels) = self else { return nil }
+    return [.fp32: WEIGHT_FP32, .bf16: WEIGHT_BF16, .fp16: WEIGHT_FP16][panels.precision]
   }
 
   /// A projection's weight in that form; nil if it is read as the checkpoint has it.

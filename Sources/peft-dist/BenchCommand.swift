@@ -93,6 +93,7 @@ struct BenchTrainCommand: ParsableCommand {
       try place.world.barrier()
       guard step >= warmup else { continue }
       seconds.append(watch.seconds)
+      try place.takeCeilings()
       // A decoder reads its targets too.
       let readsTargets = place.model.description.kind == .decoder
       tokens += members.reduce(0) { $0 + $1.source.count + (readsTargets ? $1.target.count : 0) }

@@ -1,3 +1,4 @@
+import CKernels
 import ArgumentParser
 import Checkpoints
 import Collectives
@@ -5,6 +6,7 @@ import Diagnostics
 import Foundation
 import Models
 import NN
+import Synchronization
 import Tasks
 import TensorCore
 import Tokenization
@@ -63,6 +65,7 @@ struct BenchPlace {
   let model: any LanguageModel
   let workers: LeafPool
   let weights: FrozenWeights
+  private let ceilings = Ceilings()
 
   init(_ flags: BenchFlags, _ leaf: LeafFlags, world: World) throws {
     (self.flags, self.leaf, self.world) = (flags, leaf, world)
@@ -148,20 +151,60 @@ struct BenchPlace {
 
   // MARK: Report
 
+  /// Measures what bounds the speed, all workers of all ranks at once. Called between what is measured, as clocks and
+  /// neighbours change.
+  func takeCeilings() throws {
+    let (threads, kind) = (workers.threadCount, leaf.arithmetic == .bf16 ? OPERAND_BF16 : OPERAND_FP32)
+    func rate(_ body: @escaping @Sendable () -> Double) throws -> Double {
+      try world.barrier()
+      let watch = Stopwatch()
+      let total = Mutex(0.0)
+      workers.run(count: threads) { _, _ in
+        MatrixBackend.prepareThread()
+        let work = body()
+        total.withLock { $0 += work }
+      }
+      try workers.wait()
+      try world.barrier()
+      return total.withLock { $0 } * Double(world.size) / watch.seconds / 1e9
+    }
+    ceilings.peaks.append(try rate { k_arithmetic_peak(kind, 2_000_000) })
+    let (m, n, k, repeats) = (480, 512, 512, 40)
+    let (isPacked, isPanels) = (leaf.arithmetic == .bf16 && MatrixBackend.active == .oneDNN, weights.panelFormat)
+    ceilings.products.append(
+      try rate {
+        let (a, b, c) = (Tensor(zeros: [m, k]), Tensor(zeros: [n, k]), Tensor(zeros: [m, n]))
+        if isPacked, let weight = try? PackedMatrix(b, transposed: true, k: k, n: n) {
+          a.withBits { bits in for _ in 0..<repeats { weight.multiply(bits, rows: m, into: c.pointer) } }
+        } else if let format = isPanels {
+          let weight = PanelMatrix(b, format: format, in: BufferPool())
+          for _ in 0..<repeats { weight.multiply(a, into: c) }
+        } else {
+          for _ in 0..<repeats { multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k) }
+        }
+        return 2 * Double(m * n * k * repeats)
+      })
+  }
+
   /// Prints one JSON object on rank 0: `members`, and what every measurement has.
   ///
   /// - Parameters:
   ///   - work: useful floating-point operations of `seconds`.
   func report(_ members: [String: JSON], work: Double, seconds: Double) throws {
-    let ceiling = try matrixRate()
+    while ceilings.peaks.count < 3 { try takeCeilings() }
+    func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+    let (peak, ceiling) = (median(ceilings.peaks), median(ceilings.products))
     let memory = try world.gatherAtAll("\(ProcessMemory.peakMegabytes) \(ProcessMemory.proportionalMegabytes)")
     guard world.isFirst else { return }
+    let rate = work / seconds / 1e9
     let own: [String: JSON] = [
       "ranks": .integer(world.size), "threads_per_rank": .integer(workers.threadCount),
       "precision": .string(leaf.precision), "model": .string(flags.model ?? "\(flags.shape) shape"),
-      "useful_gflops": Self.rounded(work / seconds / 1e9, 10), "matrix_ceiling_gflops": Self.rounded(ceiling, 10),
-      "share_of_ceiling": Self.rounded(work / seconds / 1e9 / ceiling, 1e4),
-      "matrix_backend": .string(MatrixBackend.identity),
+      "useful_gflops": Self.rounded(rate, 10), "arithmetic_peak_gflops": Self.rounded(peak, 10),
+      "share_of_peak": Self.rounded(rate / peak, 1e4), "matrix_ceiling_gflops": Self.rounded(ceiling, 10),
+      "share_of_ceiling": Self.rounded(rate / ceiling, 1e4), "matrix_backend": .string(MatrixBackend.identity),
+      "kernels": .string(String(cString: kernels_name(kernels_selected()))),
+      "cpu": .string(ProcessorFeatures.read().model),
       "peak_rss_mb": .array(memory.map { .integer(Int($0.split(separator: " ")[0]) ?? 0) }),
       "pss_mb": .array(memory.map { .integer(Int($0.split(separator: " ")[1]) ?? 0) }),
     ]
@@ -169,30 +212,13 @@ struct BenchPlace {
   }
 
   static func rounded(_ value: Double, _ digits: Double) -> JSON { .double((value * digits).rounded() / digits) }
+}
 
-  /// GFLOP/s of the products training is made of, all workers of all ranks at once.
-  private func matrixRate() throws -> Double {
-    let isPacked = leaf.arithmetic == .bf16 && MatrixBackend.active == .oneDNN
-    let (m, n, k, repeats) = (480, 512, 512, 400)
-    let threads = workers.threadCount
-    var rates: [Double] = []
-    for _ in 0..<3 {
-      try world.barrier()
-      let watch = Stopwatch()
-      workers.run(count: threads) { _, _ in
-        MatrixBackend.prepareThread()
-        let (a, b, c) = (Tensor(zeros: [m, k]), Tensor(zeros: [n, k]), Tensor(zeros: [m, n]))
-        if isPacked {
-          let weight = try PackedMatrix(b, transposed: true, k: k, n: n)
-          a.withBits { bits in for _ in 0..<repeats { weight.multiply(bits, rows: m, into: c.pointer) } }
-          return
-        }
-        for _ in 0..<repeats { multiply(Matrix(a), Matrix(b, transposed: true), into: Matrix(c), m: m, n: n, k: k) }
-      }
-      try workers.wait()
-      try world.barrier()
-      rates.append(2 * Double(m * n * k * repeats) * Double(threads * world.size) / watch.seconds / 1e9)
-    }
-    return rates.max() ?? 0
-  }
+/// What bounds the speed of a measurement, in GFLOP/s, each time it was looked at.
+@MainActor
+final class Ceilings {
+  /// Of independent fused operations.
+  var peaks: [Double] = []
+  /// Of the products that training is made of.
+  var products: [Double] = []
 }

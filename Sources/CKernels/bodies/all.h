@@ -17,6 +17,7 @@
 #include "norm.h"
 #include "optimizer.h"
 #include "product.h"
+#include "peak.h"  // in the steps of products
 #include "random.h"
 #include "step_attention.h"
 

@@ -123,6 +123,8 @@ void k_bias_gradient(const float *dz, long rows, long columns, long ld, long fir
 typedef enum { OPERAND_FP32 = 0, OPERAND_BF16 = 1 } operand_kind;
 void k_product(operand_kind kind, const float *a, long a_row, long a_step, const float *b, long b_step, long b_column,
                float *c, long ldc, long m, long n, long k, float alpha, int adds);
+// Independent fused operations in registers, 48 vectors of 16 a round: their number, to be divided by the time they took.
+double k_arithmetic_peak(operand_kind kind, long rounds);
 // A weight W [outputs, inputs] in panels [ceil(outputs / 16)][inputs][16], zero behind the last output, aligned to 64.
 typedef enum { WEIGHT_FP32 = 0, WEIGHT_FP16 = 1, WEIGHT_BF16 = 2 } weight_format;
 // W[o, i] at w[o * w_output + i * w_input], one distance of which is 1; rounded to nearest in the 16-bit formats.

@@ -67,6 +67,7 @@
     (operand_kind kind, const float *a, long a_row, long a_step, const float *b, long b_step, long b_column, float *c, \
      long ldc, long m, long n, long k, float alpha, int adds), \
     (kind, a, a_row, a_step, b, b_step, b_column, c, ldc, m, n, k, alpha, adds)) \
+  X(double, arithmetic_peak, (operand_kind kind, long rounds), (kind, rounds)) \
   X(void, pack_weight, \
     (weight_format format, const float *w, long w_output, long w_input, void *panels, long outputs, long inputs), \
     (format, w, w_output, w_input, panels, outputs, inputs)) \
