@@ -4,9 +4,9 @@
 #   cluster/check-nodes.sh --hostfile hosts --output /shared/runs     (over ssh)
 #   cluster/check-nodes.sh --output /shared/runs                      (in a Slurm allocation, with srun)
 #
-# Compared: the program (SHA-256), CPU features, the numeric identity that `peft-dist doctor` finds (kernels, BLAS core and
-# a hash of what they compute), Open MPI's version. Required: the output folder, seen by all as the same folder, can be
-# written. Shown: memory to spare.
+# Compared: the program (SHA-256), the numeric identity that `peft-dist doctor` finds (a hash of what the host computes),
+# Open MPI's version. Required: the output folder, seen by all as the same folder, can be
+# written. Shown: CPU features, which may differ, and memory to spare.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -106,7 +106,7 @@ for host in "${hosts[@]}"; do
     problems=("cannot be reached without a password")
   else
     first=${first:-$found}
-    for key in program mpi cpu identity; do
+    for key in program mpi identity; do
       if [[ $(value "$key" "$found") != "$(value "$key" "$first")" ]]; then problems+=("$key differs"); fi
     done
     if [[ $found == *program=missing* ]]; then problems+=("no program at $program"); fi

@@ -31,7 +31,8 @@ public enum MatrixBackend: Sendable, Equatable {
   }
   private static let state = Mutex(State.open)
 
-  /// Loads this backend; a later call with another one is an error, as sums would change in mid-run.
+  /// Loads this backend and makes it the one in use; a later call with another one is an error, as sums would change in
+  /// mid-run.
   public func activate() throws {
     try Self.state.withLock { state in
       if case .chosen(let other) = state {
@@ -40,22 +41,27 @@ public enum MatrixBackend: Sendable, Equatable {
         }
         return
       }
-      if case .openBLAS = self, openblas_has_room() == 0 {
-        throw MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "OpenBLAS")
-      }
-      var message = [CChar](repeating: 0, count: 512)
-      let capacity = Int32(message.count)
-      let status =
-        switch self {
-        case .canonical: Int32(0)
-        case .openBLAS(let coreType): openblas_load(coreType, &message, capacity)
-        case .oneDNN: onednn_load(&message, capacity)
-        }
-      guard status == 0 else {
-        let reason = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        throw MatrixBackendError.cannotLoad(self, reason: reason)
-      }
+      try load()
       state = .chosen(self)
+    }
+  }
+
+  /// Makes the library ready for `multiply(…, backend:)`, as a yardstick beside the backend in use.
+  public func load() throws {
+    if case .openBLAS = self, openblas_has_room() == 0 {
+      throw MemoryShortage(bytes: Int(OPENBLAS_BUFFER_BYTES), for: "OpenBLAS")
+    }
+    var message = [CChar](repeating: 0, count: 512)
+    let capacity = Int32(message.count)
+    let status =
+      switch self {
+      case .canonical: Int32(0)
+      case .openBLAS(let coreType): openblas_load(coreType, &message, capacity)
+      case .oneDNN: onednn_load(&message, capacity)
+      }
+    guard status == 0 else {
+      let reason = String(decoding: message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      throw MatrixBackendError.cannotLoad(self, reason: reason)
     }
   }
 
@@ -136,13 +142,15 @@ public struct Matrix {
 ///
 /// Each entry is one expression of its row and its column: neither the other sizes nor thread, alignment and CPU reach its
 /// bits. With a library in place of the project's own products that holds for calls of the same sizes on one kind of CPU.
-/// - Parameter operands: fp32, or rounded to bfloat16, which no library does.
+/// - Parameters:
+///   - operands: fp32, or rounded to bfloat16, which no library does.
+///   - backend: the one in use, or another one that is loaded.
 public func multiply(
   _ a: Matrix, _ b: Matrix, into c: Matrix, m: Int, n: Int, k: Int, alpha: Float = 1, adds: Bool = false,
-  operands: operand_kind = OPERAND_FP32
+  operands: operand_kind = OPERAND_FP32, backend: MatrixBackend = .active
 ) {
   guard m > 0, n > 0 else { return }
-  if MatrixBackend.active == .canonical || operands == OPERAND_BF16 {
+  if backend == .canonical || operands == OPERAND_BF16 {
     k_product(
       operands, a.pointer, a.transposed ? 1 : a.stride, a.transposed ? a.stride : 1, b.pointer,
       b.transposed ? 1 : b.stride, b.transposed ? b.stride : 1, c.pointer, c.stride, m, n, k, alpha, adds ? 1 : 0)
@@ -151,7 +159,7 @@ public func multiply(
   let (m, n, k) = (Int32(m), Int32(n), Int32(k))
   let (lda, ldb, ldc) = (Int32(a.stride), Int32(b.stride), Int32(c.stride))
   let beta: Float = adds ? 1 : 0
-  if MatrixBackend.active == .oneDNN {
+  if backend == .oneDNN {
     let status = onednn_sgemm(
       a.transposed ? 1 : 0, b.transposed ? 1 : 0, m, n, k, alpha, a.pointer, lda, b.pointer, ldb, beta, c.pointer,
       ldc)

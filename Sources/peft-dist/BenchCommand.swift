@@ -20,7 +20,9 @@ struct BenchCommand: ParsableCommand {
         peft-dist bench generate --num-beams 4
         peft-dist bench evaluate --data-file test.jsonl --tokenizer t5-small
       """,
-    subcommands: [BenchTrainCommand.self, BenchGenerateCommand.self, BenchEvaluateCommand.self],
+    subcommands: [
+      BenchTrainCommand.self, BenchGenerateCommand.self, BenchEvaluateCommand.self, BenchProductsCommand.self,
+    ],
     defaultSubcommand: BenchTrainCommand.self)
 }
 
