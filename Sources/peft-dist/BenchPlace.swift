@@ -211,7 +211,7 @@ struct BenchPlace {
     print(JSON.object(own.merging(members) { $1 }).encoded(.indented))
   }
 
-  static func rounded(_ value: Double, _ digits: Double) -> JSON { .double((value * digits).rounded() / digits) }
+  nonisolated static func rounded(_ value: Double, _ digits: Double) -> JSON { .double((value * digits).rounded() / digits) }
 }
 
 /// What bounds the speed of a measurement, in GFLOP/s, each time it was looked at.
