@@ -33,7 +33,7 @@ struct BenchGenerateCommand: ParsableCommand {
   }
 
   func run() throws {
-    try bench.run(leaf.products) { world in try measure(BenchPlace(bench, leaf, world: world)) }
+    try bench.run(leaf.products) { world in try measure(BenchPlace(bench, leaf, packsHead: true, world: world)) }
   }
 
   @MainActor

@@ -67,13 +67,15 @@ struct BenchPlace {
   let weights: FrozenWeights
   private let ceilings = Ceilings()
 
-  init(_ flags: BenchFlags, _ leaf: LeafFlags, world: World) throws {
+  /// - Parameter packsHead: as in `Workplace`.
+  init(_ flags: BenchFlags, _ leaf: LeafFlags, packsHead: Bool = false, world: World) throws {
     (self.flags, self.leaf, self.world) = (flags, leaf, world)
     let folder = try Self.modelFolder(flags, world)
     model = try ModelCatalogue.load(folder)
     workers = try LeafPool(threadCount: leaf.threadsPerRank ?? CPUAffinity.usableCoreCount)
     weights = try Workplace.weights(
-      of: model, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(flags.cacheDir), over: world)
+      of: model, leaf.arithmetic, folder: folder, cache: DataFlags.cacheFolder(flags.cacheDir),
+      packsHead: packsHead, over: world)
   }
 
   /// The checkpoint, or one of the wanted shape with random weights, made once and kept in the cache.
@@ -211,7 +213,9 @@ struct BenchPlace {
     print(JSON.object(own.merging(members) { $1 }).encoded(.indented))
   }
 
-  nonisolated static func rounded(_ value: Double, _ digits: Double) -> JSON { .double((value * digits).rounded() / digits) }
+  nonisolated static func rounded(_ value: Double, _ digits: Double) -> JSON {
+    .double((value * digits).rounded() / digits)
+  }
 }
 
 /// What bounds the speed of a measurement, in GFLOP/s, each time it was looked at.

@@ -32,10 +32,11 @@ struct BenchProductsCommand: ParsableCommand {
     try chooseKernels()
     let library = MatrixBackend.openBLAS()
     try library.load()
-    let peak = (0..<repeats).map { _ in
-      let watch = Stopwatch()
-      return k_arithmetic_peak(OPERAND_FP32, 1_000_000) / watch.seconds / 1e9
-    }.max() ?? 0
+    let peak =
+      (0..<repeats).map { _ in
+        let watch = Stopwatch()
+        return k_arithmetic_peak(OPERAND_FP32, 1_000_000) / watch.seconds / 1e9
+      }.max() ?? 0
     print(
       JSON.object([
         "cpu": .string(ProcessorFeatures.read().model), "arithmetic_peak_gflops": BenchPlace.rounded(peak, 10),

@@ -131,7 +131,7 @@ struct GenerateCommand: ParsableCommand {
     let place = try Workplace(
       ModelFolder(URL(fileURLWithPath: model.model)), threads: threadsPerRank,
       precision: Precision(rawValue: precision) ?? .fp32,
-      cache: DataFlags.cacheFolder(nil), world: nil)
+      cache: DataFlags.cacheFolder(nil), packsHead: true, world: nil)
     let method = try place.method(adapter: adapter)
     let evaluator = LeafEvaluator(model: place.model, method: method, weights: place.weights)
     let writer = try place.writer()

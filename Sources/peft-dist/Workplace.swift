@@ -31,9 +31,10 @@ struct Workplace {
   ///   - head: what the task wants of a classifier.
   ///   - threads: leaf workers; nil for the cores this rank may use.
   ///   - cache: folder for weights in another precision.
+  ///   - packsHead: whether the output head is packed in fp32 too: decoding reads it with every token, training for few.
   init(
     _ folder: ModelFolder, head: HeadRequest = HeadRequest(), threads: Int?, precision: Precision = .fp32, cache: URL,
-    world: World?
+    packsHead: Bool = false, world: World?
   ) throws {
     self.world = world
     self.folder = folder
@@ -44,7 +45,8 @@ struct Workplace {
     tokenizer = try TokenizerCatalogue.load(folder: folder.url, modelType: folder.modelType ?? "")
     try tokenizer.validate(modelVocabularySize: model.description.vocabularySize)
     modelStamps = folder.stamps()
-    weights = try Self.weights(of: model, precision, folder: folder, cache: cache, over: world)
+    weights = try Self.weights(
+      of: model, precision, folder: folder, cache: cache, packsHead: packsHead, over: world)
     if let note = precision.note { RunLog.notice(note) }
     let count = try threads ?? Self.coresForThisRank(world)
     workers = try LeafPool(threadCount: count)
@@ -72,24 +74,27 @@ struct Workplace {
   /// The same on all ranks of a job: the first one of each node looks whether what is there is whole, and makes it where it is
   /// not, while the others wait.
   static func weights(
-    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, over world: World?
+    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, packsHead: Bool = false,
+    over world: World?
   ) throws -> FrozenWeights {
     let (isFirst, isShared) = (world?.localRank ?? 0 == 0, (world?.localSize ?? 1) > 1)
     func own(isChecked: Bool) throws -> FrozenWeights {
-      try weights(of: model, precision, folder: folder, cache: cache, isShared: isShared, isChecked: isChecked)
+      try weights(
+        of: model, precision, folder: folder, cache: cache, packsHead: packsHead, isShared: isShared,
+        isChecked: isChecked)
     }
     let first = isFirst ? try own(isChecked: false) : nil
     try MainActor.assumeIsolated { try world?.barrier() }
     return try first ?? own(isChecked: true)
   }
 
-  /// The projections; the output head only in bfloat16, and not that of a classifier, which is trained.
+  /// The projections; the output head in bfloat16 and where it is wanted, but not that of a classifier, which is trained.
   private static func weights(
-    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, isShared: Bool,
-    isChecked: Bool
+    of model: any LanguageModel, _ precision: Precision, folder: ModelFolder, cache: URL, packsHead: Bool = false,
+    isShared: Bool, isChecked: Bool
   ) throws -> FrozenWeights {
     let description = model.description
-    let includesHead = precision == .bf16 && description.kind != .classifier
+    let includesHead = (packsHead || precision == .bf16) && description.kind != .classifier
     let linears = description.linears.filter { includesHead || !description.outputHeadPaths.contains($0.path) }
     return try FrozenWeights(
       linears, precision, identity: folder.identity(), directory: cache, isShared: isShared, isChecked: isChecked)

@@ -39,6 +39,8 @@ enum ProcessorExamination {
         name, version.map { "\($0)\(path.map { " (\($0))" } ?? "")" } ?? path ?? "not found",
         .object(members.merging(more) { $1 }))
     }
+    // Only --products openblas needs it, and loads it; here it is asked what it is.
+    try? MatrixBackend.openBLAS().load()
     // "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH …": name and version are what matters.
     let openBLAS = LibraryVersions.openBLAS.map { $0.split(separator: " ").prefix(2).joined(separator: " ") }
     let core = LibraryVersions.openBLASCore
