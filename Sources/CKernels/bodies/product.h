@@ -437,35 +437,53 @@ INLINE void widen_panel(const weight_format format, const uint16_t *panel, float
                q + 1 < depth ? load_halves(panel + (q + 1) * 16, 16) : (u16x16)(uint16_t)0);
 }
 
+// One strip of y: `width` outputs from `output` on, and the block of inputs that begins at `input`. `ahead` as in product_tile.
+INLINE void weight_strip(const weight_format format, const void *weight, long inputs, long output, long width, long input,
+                         long depth, long ahead, const float *left, long rows, const product_target *target,
+                         long first_column, long lanes) {
+  const operand_kind kind = format == WEIGHT_BF16 ? OPERAND_BF16 : OPERAND_FP32;
+  float widened[TILE_VECTORS * PANEL_STRIDE] __attribute__((aligned(64)));
+  const long at = output * inputs + input * 16;
+  const float *right = (const float *)weight + at;
+  if (format != WEIGHT_FP32) {
+    for (long v = 0; 16 * v < width; v++)
+      widen_panel(format, (const uint16_t *)weight + at + v * inputs * 16, widened + v * PANEL_STRIDE, depth);
+    right = widened;
+  }
+  product_strip_of(step_of(kind), (int)(width / 16), 0, left, 16, rows, right,
+                   format == WEIGHT_FP32 ? inputs * 16 : PANEL_STRIDE, format == WEIGHT_FP32 ? ahead : 0,
+                   steps_of(kind, depth), target, first_column, lanes);
+}
+
 // The span of inputs that begins at `first`.
 INLINE void weight_product_of(const weight_format format, const float *x, long ldx, const void *weight, float *y,
                               long ldy, long m, long outputs, long inputs, long first) {
   const operand_kind kind = format == WEIGHT_BF16 ? OPERAND_BF16 : OPERAND_FP32;
-  float widened[TILE_VECTORS * PANEL_STRIDE] __attribute__((aligned(64)));
   const long end = first + least(inputs - first, SUM_SPAN);
   const product_room room = room_for(least(m, PASS_ROWS), least(whole_vectors(outputs), PASS_COLUMNS), end - first, 0);
   // Panels that are read as they lie may be many.
   const long most = 16 * (format == WEIGHT_FP32 ? few_row_vectors(m) : TILE_VECTORS);
+  // Few rows wait for memory: all of their blocks find room, so that a panel is read from end to end. Many wait for the left
+  // operand, of which one block stays in the cache.
+  const int is_few = m <= PASS_ROWS * SUM_BLOCK / SUM_SPAN;
   FOR_PARTS(outputs, PASS_COLUMNS, column, columns) FOR_PARTS(m, PASS_ROWS, row, rows) {
     product_target target = {y + row * ldy + column, ldy, 1, first > 0, room.totals, 0, 0};
-    for (long q = first; q < end; q += SUM_BLOCK) {
-      const long depth = least(end - q, SUM_BLOCK);
-      target.is_first = q == first;
-      target.is_last = q + depth == end;
-      copy_left(kind, x + row * ldx + q, ldx, 1, room.left, rows, depth);
+    const long turn = is_few ? end - first : SUM_BLOCK;
+    for (long q = first; q < end; q += turn) {
+      const long stop = least(q + turn, end);
+      for (long p = q; p < stop; p += SUM_BLOCK)
+        copy_left(kind, x + row * ldx + p, ldx, 1, room.left + (p - q) / SUM_BLOCK * rows * LEFT_STRIDE, rows,
+                  least(stop - p, SUM_BLOCK));
       for (long j = 0, width; j < columns; j += width) {
         width = most;
         while (width > 16 && width > columns - j + 15) width /= 2;
-        const long at = (column + j) * inputs + q * 16;
-        const float *right = (const float *)weight + at;
-        if (format != WEIGHT_FP32) {
-          for (long v = 0; 16 * v < width; v++)
-            widen_panel(format, (const uint16_t *)weight + at + v * inputs * 16, widened + v * PANEL_STRIDE, depth);
-          right = widened;
+        for (long p = q; p < stop; p += SUM_BLOCK) {
+          const long depth = least(stop - p, SUM_BLOCK);
+          target.is_first = p == first;
+          target.is_last = p + depth == end;
+          weight_strip(format, weight, inputs, column + j, width, p, depth, is_few ? PANEL_STRIDE : width * inputs,
+                       room.left + (p - q) / SUM_BLOCK * rows * LEFT_STRIDE, rows, &target, j, least(columns - j, width));
         }
-        product_strip_of(step_of(kind), (int)(width / 16), 0, room.left, 16, rows, right,
-                         format == WEIGHT_FP32 ? inputs * 16 : PANEL_STRIDE, format == WEIGHT_FP32 ? width * inputs : 0,
-                         steps_of(kind, depth), &target, j, least(columns - j, width));
       }
     }
   }
