@@ -28,7 +28,7 @@ extension TrainCommand: JobCommand {}
 extension CompareCommand: JobCommand {}
 extension SweepCommand: JobCommand {}
 extension EvaluateCommand: JobCommand {}
-extension BenchCommand: JobCommand {}
+extension BenchTrainCommand: JobCommand {}
 extension BenchEvaluateCommand: JobCommand {}
 extension BenchGenerateCommand: JobCommand {}
 extension ConformanceCommand: JobCommand {}
