@@ -42,8 +42,7 @@ extension T5 {
     case .states(let states, let keys):
       return pass.tape.absorbedAttention(
         q: q, states: states, keyWeight: pass.variable(attention.k.weight),
-        valueWeight: pass.variable(attention.v.weight), frozenKey: pass.frozen(attention.k.weight),
-        frozenValue: pass.frozen(attention.v.weight), queries: layout, keys: keys, form: form(causal: false, pass))
+        valueWeight: pass.variable(attention.v.weight), queries: layout, keys: keys, form: form(causal: false, pass))
     case .projected(let k, let v, let keys):
       return attend(attention, q: q, k: k, v: v, layout, keys, bias: { _ in nil }, pass)
     case .divided(let states, let few, let projected, let many):

@@ -79,6 +79,18 @@ import Testing
     #expect(try RunResults(tiny.file("mixed")) == least.results)
   }
 
+  /// A measurement of training is the work of all ranks.
+  @Test func benchTrainRunsOnAllRanks() throws {
+    let tiny = try TinyRun()
+    let run = try tiny.run(
+      [
+        "bench", "train", "--model", tiny.model.path, "--steps", "1", "--warmup", "0", "--global-batch-size", "4",
+        "--max-source-length", "16", "--threads-per-rank", "1",
+      ], ranks: 2)
+    #expect(run.exitCode == 0, "\(run.errors)")
+    #expect(run.output.contains("\"ranks\": 2") && run.output.contains("arithmetic_peak_gflops"), "\(run.output)")
+  }
+
   @Test func namesThatAreNoneAreRefused() throws {
     let tiny = try TinyRun()
     let unknown = try tiny.run(tiny.training(to: "run"), kernels: "avx1024")

@@ -9,11 +9,9 @@ extension Tape {
   /// the few queries instead of the many states. Neither weight may be trained.
   /// Shapes: q `[queries, H*K]`, states `[n, D]`, Wk and Wv `[H*K, D]`, result as q. Gradient: to q and states. On an fp16
   /// tape q, states, weights and the result are fp16 numbers, everything between them fp32.
-  /// - Parameters:
-  ///   - frozenKey: the weight in the tape's precision; so `frozenValue`.
   public func absorbedAttention(
     q: Variable, states: Variable, keyWeight: Variable, valueWeight: Variable,
-    frozenKey: FrozenProjection? = nil, frozenValue: FrozenProjection? = nil, queries: PackedLayout, keys: PackedLayout,
+    queries: PackedLayout, keys: PackedLayout,
     form: AttentionForm
   ) -> Variable {
     precondition(
@@ -23,7 +21,7 @@ extension Tape {
     let (q, states) = (operand(q), operand(states))
     // Widened for each pass: a copy in fp32 is not kept in between.
     let weights = { [self] in
-      (key: headWeight(keyWeight, frozenKey), value: headWeight(valueWeight, frozenValue))
+      (key: headWeight(keyWeight), value: headWeight(valueWeight))
     }
     let value = allocate(q.shape)
     let saved = kernel.forward(q: q.value, states: states.value, weights: weights(), into: value)
@@ -41,7 +39,7 @@ extension Tape {
   }
 
   /// The weight in fp32; of fp16 numbers on an fp16 tape.
-  private func headWeight(_ weight: Variable, _ frozen: FrozenProjection?) -> Tensor {
+  private func headWeight(_ weight: Variable) -> Tensor {
     precision == .fp16 ? rounded(weight.value) : weight.value
   }
 }

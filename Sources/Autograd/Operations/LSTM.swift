@@ -72,7 +72,7 @@ private struct LSTMKernel {
 
   private var order: [Int] { isReversed ? (0..<count).reversed() : Array(0..<count) }
 
-  /// `sigmoid(x) = (1 + tanh(x / 2)) / 2`: one kernel for all gates, the same on every machine of a kernel set.
+  /// `sigmoid(x) = (1 + tanh(x / 2)) / 2`: one kernel for all gates, the same on every machine.
   private func activate(_ gates: UnsafeMutablePointer<Float>) {
     let cell = gates + 2 * size
     k_scale(gates, 0.5, 2 * size)
